@@ -1,0 +1,160 @@
+package ingest
+
+import (
+	"breakwater/schemas"
+)
+
+// Batch is one request's items on their way through the stages. Protocols
+// fill it, stages drop from it, what is left goes to the spool in one record.
+type Batch struct {
+	Request *Request
+	Header  schemas.EnvelopeHeader
+	Items   []*Item
+	// Beacons are measurements for the histograms; they never enter the spool.
+	Beacons []*schemas.Beacon
+	// EventID is what the answer's {"id"} says: 32 lower-case hex digits, or "".
+	EventID string
+	// Limits are what the client is told in X-Sentry-Rate-Limits, whatever the status.
+	Limits []schemas.RateLimit
+}
+
+// Item is one item of a batch, alive until Outcome is set.
+type Item struct {
+	schemas.Item
+	Category schemas.Category
+	Quantity int
+	Type     schemas.ItemType
+	// Outcome and Reason are set when the item was dropped.
+	Outcome schemas.Outcome
+	Reason  string
+
+	event *schemas.Event
+}
+
+// Alive tells whether the item is still on its way to the spool.
+func (it *Item) Alive() bool { return it.Outcome == "" }
+
+// Event is the payload's lenient view, parsed once and kept; nil when the
+// payload is not a JSON object in memory. After editing it call SaveEvent.
+func (it *Item) Event() *schemas.Event {
+	if it.event == nil {
+		raw, ok := it.InMemory()
+		if !ok {
+			return nil
+		}
+		ev, err := schemas.ParseEvent(raw)
+		if err != nil {
+			return nil
+		}
+		it.event = ev
+	}
+	return it.event
+}
+
+// SaveEvent writes the view's edits back into the payload.
+func (it *Item) SaveEvent() {
+	if it.event != nil && it.event.Edited() {
+		it.SetPayload(it.event.Bytes())
+	}
+}
+
+// SetPayload replaces the payload; the length in the header follows when the
+// item is written.
+func (it *Item) SetPayload(b []byte) {
+	it.Payload = schemas.Bytes(b)
+	it.event = nil
+}
+
+// NewItem classifies an item by its header (protocol §2.4).
+func NewItem(si schemas.Item) *Item {
+	t, _ := schemas.LookupItemType(si.Header.Type)
+	it := &Item{Item: si, Type: t, Category: t.Category, Quantity: 1}
+	if si.Header.Type == "attachment" && schemas.CreatesEvent(si.Header.AttachmentType()) {
+		it.Category = schemas.CategoryError
+	}
+	return it
+}
+
+// Drop ends an item with an outcome, and with it what cannot live without it
+// (protocol §2.4, drop-together): the main item takes every dependent item
+// with it, a transaction its profile, a replay event its recording. Items that
+// already ended keep their outcome.
+func (b *Batch) Drop(it *Item, o schemas.Outcome, reason string) {
+	if !it.Alive() {
+		return
+	}
+	it.Outcome, it.Reason = o, reason
+	if it.Payload != nil {
+		if s, ok := it.Payload.(Spill); ok {
+			s.Discard()
+		}
+	}
+	for _, other := range b.Items {
+		if other.Alive() && falls(it, other) {
+			b.Drop(other, o, reason)
+		}
+	}
+}
+
+// falls tells whether other must go when it went.
+func falls(it, other *Item) bool {
+	typ := it.Header.Type
+	switch {
+	case it.Type.Main:
+		if other.Header.Type == "span" && !other.Header.IsContainer() {
+			return true
+		}
+		return other.Type.Dependent && !other.Type.Main
+	case typ == "replay_event":
+		return other.Header.Type == "replay_recording"
+	case typ == "replay_recording":
+		return other.Header.Type == "replay_event"
+	}
+	return false
+}
+
+// Main is the envelope's event-like item, nil without one.
+func (b *Batch) Main() *Item {
+	for _, it := range b.Items {
+		if it.Type.Main {
+			return it
+		}
+	}
+	return nil
+}
+
+// Alive are the items still on their way.
+func (b *Batch) Alive() []*Item {
+	alive := make([]*Item, 0, len(b.Items))
+	for _, it := range b.Items {
+		if it.Alive() {
+			alive = append(alive, it)
+		}
+	}
+	return alive
+}
+
+// Record is what goes to the spool: the items alive, in their order.
+func (b *Batch) Record(destinations []string) *schemas.Record {
+	rec := &schemas.Record{
+		Meta: schemas.Meta{
+			ProjectID: b.Request.Project.ID, Project: b.Request.Project.Name,
+			ReceivedAt: b.Request.ReceivedAt, UserAgent: b.Request.UserAgent,
+			EventID: b.EventID, Destinations: destinations,
+		},
+		Envelope: schemas.Envelope{Header: b.Header},
+	}
+	if b.Request.Key != nil {
+		rec.Meta.Key = b.Request.Key.Public
+	}
+	if b.Request.ClientIP.IsValid() && b.Request.Project.ForwardIP {
+		rec.Meta.ClientIP = b.Request.ClientIP.String()
+	}
+	for _, it := range b.Items {
+		if it.Alive() {
+			rec.Envelope.Items = append(rec.Envelope.Items, it.Item)
+			rec.Meta.Counts = append(rec.Meta.Counts, schemas.Count{Category: it.Category, Quantity: it.Quantity})
+		}
+	}
+	return rec
+}

@@ -1,0 +1,90 @@
+package ingest
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"breakwater/schemas"
+)
+
+// Sink keeps accepted records: the spool. Append returns nil only when the
+// record is durable; that nil is what a 200 means. An error may tell more by
+// the methods Reason() string (for metrics) and RetryAfter() time.Duration.
+type Sink interface {
+	Append(ctx context.Context, rec *schemas.Record) error
+}
+
+// Spiller opens a file beside the spool for a payload too large for memory.
+type Spiller interface {
+	Spill() (Spill, error)
+}
+
+// Spill is a payload on its way to disk: write, Finish, use as a Payload.
+type Spill interface {
+	io.Writer
+	schemas.Body
+	Finish() error
+	Discard()
+}
+
+// Ledger counts every item that comes in and the one outcome it gets at the
+// door. project is the configured name, UnknownProject when there is none.
+type Ledger interface {
+	Received(project string, c schemas.Category, n int)
+	Outcome(project string, c schemas.Category, o schemas.Outcome, reason string, n int)
+}
+
+// UnknownProject is the project label of requests that named no project of ours.
+const UnknownProject = "__unknown__"
+
+// Recorder takes measurements: Web Vitals, mobile vitals. It returns how many
+// entries were usable.
+type Recorder interface {
+	Record(req *Request, beacon *schemas.Beacon) (used int)
+}
+
+// Stage is one decision between a parsed request and the spool: limits,
+// filters, sampling, storm control, scrubbing. It looks at a batch and drops
+// items (Batch.Drop) or edits their payloads. Stages run in the order of the
+// list they are given in; none may keep the batch.
+type Stage interface {
+	// Name is the word for logs and traces.
+	Name() string
+	// Apply decides. An error is a fault of ours (answered 500), not of the client.
+	Apply(b *Batch) error
+}
+
+// Request is who sent what, known before the body is read.
+type Request struct {
+	// ID identifies the request in logs.
+	ID string
+	// Endpoint is the row of the endpoint table: envelope, store, tunnel, vitals, …
+	Endpoint string
+	// Project and Key are nil only before authentication.
+	Project *Project
+	Key     *Key
+	// ReceivedAt is the gateway's clock.
+	ReceivedAt time.Time
+	// ClientIP is the peer, or what a trusted proxy says.
+	ClientIP  netip.Addr
+	UserAgent string
+	// Origin is the Origin header, else the origin of Referer, "" when neither
+	// names an http(s) page.
+	Origin string
+	// Header are the request's headers, for client hints and the like. Cookie
+	// and Authorization have been removed.
+	Header http.Header
+	// Query are the request's query parameters.
+	Query map[string][]string
+}
+
+// Protocol turns the body of one endpoint into a batch; ingest/sentry,
+// ingest/beacon and the others implement it. Decode reads from body, which is
+// already decompressed and limited. Errors made by Reject say how to answer;
+// any other error is answered 400.
+type Protocol interface {
+	Decode(ctx context.Context, req *Request, body io.Reader) (*Batch, error)
+}

@@ -1,0 +1,2 @@
+// Package relay is the way out: from a promise to a delivery.
+package relay

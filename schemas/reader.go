@@ -1,0 +1,243 @@
+package schemas
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+)
+
+// EnvelopeError says why an envelope cannot be read. Its text is the cause a
+// client is shown beside the detail "invalid event envelope".
+type EnvelopeError struct {
+	Cause string
+	Err   error // the JSON error, if it was one
+}
+
+func (e *EnvelopeError) Error() string {
+	if e.Err != nil {
+		return e.Cause + ": " + e.Err.Error()
+	}
+	return e.Cause
+}
+
+func (e *EnvelopeError) Unwrap() error { return e.Err }
+
+// Causes of an EnvelopeError; the words are Relay's where it has some.
+const (
+	CauseMissingHeader  = "missing envelope header"
+	CauseInvalidHeader  = "invalid envelope header"
+	CauseInvalidItem    = "invalid item header"
+	CauseUnexpectedEOF  = "unexpected end of file"
+	CauseMissingNewline = "missing newline after header or payload"
+	CauseHeaderTooLong  = "header line too long"
+)
+
+// MaxHeaderLine bounds a header line, of the envelope or of an item, in bytes.
+// SDKs send below 1 KiB; the largest seen carry a long dynamic sampling context.
+const MaxHeaderLine = 64 << 10
+
+// Reader reads an envelope as it arrives: header, then one item after the
+// other. It holds one header line in memory, never a payload. Grammar: an
+// envelope is headers { "\n" item } [ "\n" ]; see the package testdata for
+// every odd case. Blank lines between items and at the end are skipped, a
+// byte order mark before the header is ignored. Errors of the text are
+// *EnvelopeError; errors of the underlying reader come back as they are.
+type Reader struct {
+	br   *bufio.Reader
+	cur  *payload
+	done bool
+}
+
+// NewReader reads an envelope from r.
+func NewReader(r io.Reader) *Reader { return &Reader{br: bufio.NewReaderSize(r, 16<<10)} }
+
+// Header reads the envelope header. Call it first, and once. io.EOF means
+// that the body was empty.
+func (r *Reader) Header() (EnvelopeHeader, error) {
+	line, err := r.line()
+	if err != nil {
+		return EnvelopeHeader{}, err
+	}
+	if r.done && len(line) == 0 {
+		return EnvelopeHeader{}, io.EOF
+	}
+	line = bytes.TrimPrefix(line, []byte("\xef\xbb\xbf"))
+	if len(bytes.TrimSpace(line)) == 0 {
+		return EnvelopeHeader{}, &EnvelopeError{Cause: CauseMissingHeader}
+	}
+	o, err := ParseObject(line)
+	switch {
+	case errors.Is(err, ErrTrailing):
+		return EnvelopeHeader{}, &EnvelopeError{Cause: CauseMissingNewline}
+	case err != nil:
+		return EnvelopeHeader{}, &EnvelopeError{Cause: CauseInvalidHeader, Err: err}
+	case o.HasDuplicates():
+		return EnvelopeHeader{}, &EnvelopeError{Cause: CauseInvalidHeader, Err: errors.New("duplicate key")}
+	}
+	return EnvelopeHeader{o}, nil
+}
+
+// Next reads the next item's header and gives its payload to read. What is
+// left unread of the payload before is skipped. io.EOF after the last item.
+func (r *Reader) Next() (ItemHeader, io.Reader, error) {
+	if r.cur != nil {
+		if _, err := io.Copy(io.Discard, r.cur); err != nil {
+			return ItemHeader{}, nil, err
+		}
+		r.cur = nil
+	}
+	var line []byte
+	for {
+		if r.done {
+			return ItemHeader{}, nil, io.EOF
+		}
+		var err error
+		if line, err = r.line(); err != nil {
+			return ItemHeader{}, nil, err
+		}
+		if len(bytes.TrimSpace(line)) > 0 {
+			break
+		}
+	}
+	h, err := parseItemHeader(line)
+	if err != nil {
+		return ItemHeader{}, nil, err
+	}
+	if r.done && h.Length > 0 {
+		return ItemHeader{}, nil, &EnvelopeError{Cause: CauseUnexpectedEOF}
+	}
+	r.cur = &payload{r: r, left: h.Length, implicit: h.Length < 0, over: r.done}
+	return h, r.cur, nil
+}
+
+func parseItemHeader(line []byte) (ItemHeader, error) {
+	o, err := ParseObject(line)
+	if errors.Is(err, ErrTrailing) {
+		return ItemHeader{}, &EnvelopeError{Cause: CauseMissingNewline}
+	}
+	if err != nil {
+		return ItemHeader{}, &EnvelopeError{Cause: CauseInvalidItem, Err: err}
+	}
+	h := ItemHeader{Object: o, Length: -1}
+	var ok bool
+	if h.Type, ok = o.String("type"); !ok || h.Type == "" {
+		return ItemHeader{}, &EnvelopeError{Cause: CauseInvalidItem, Err: errors.New("missing type")}
+	}
+	if v, ok := o.Get("length"); ok && v.Kind() != 'n' {
+		n, err := strconv.ParseUint(string(v), 10, 32)
+		if err != nil {
+			return ItemHeader{}, &EnvelopeError{Cause: CauseInvalidItem, Err: fmt.Errorf("length %s is not a 32-bit count of bytes", clip(v, 32))}
+		}
+		h.Length = int64(n)
+	}
+	return h, nil
+}
+
+// line reads up to and without the next newline; at the end of the input it
+// sets done. The bytes are a copy: headers outlive the buffer.
+func (r *Reader) line() ([]byte, error) {
+	var line []byte
+	for {
+		part, err := r.br.ReadSlice('\n')
+		if len(line)+len(part) > MaxHeaderLine {
+			return nil, &EnvelopeError{Cause: CauseHeaderTooLong}
+		}
+		line = append(line, part...)
+		switch {
+		case err == nil:
+			return line[:len(line)-1], nil
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case errors.Is(err, io.EOF):
+			r.done = true
+			return line, nil
+		default:
+			return nil, err
+		}
+	}
+}
+
+// payload reads one item's bytes and the newline behind them.
+type payload struct {
+	r        *Reader
+	left     int64 // with a declared length: bytes still to come
+	implicit bool
+	over     bool
+}
+
+func (p *payload) Read(b []byte) (int, error) {
+	if p.over {
+		return 0, io.EOF
+	}
+	if len(b) == 0 {
+		return 0, nil
+	}
+	if p.implicit {
+		return p.readLine(b)
+	}
+	if p.left == 0 {
+		return 0, p.end()
+	}
+	if int64(len(b)) > p.left {
+		b = b[:p.left]
+	}
+	n, err := p.r.br.Read(b)
+	p.left -= int64(n)
+	if errors.Is(err, io.EOF) {
+		p.over, p.r.done = true, true
+		return n, &EnvelopeError{Cause: CauseUnexpectedEOF}
+	}
+	return n, err
+}
+
+// end takes the newline that must follow a payload of declared length.
+func (p *payload) end() error {
+	p.over = true
+	c, err := p.r.br.ReadByte()
+	switch {
+	case errors.Is(err, io.EOF):
+		p.r.done = true
+		return io.EOF
+	case err != nil:
+		return err
+	case c != '\n':
+		return &EnvelopeError{Cause: CauseMissingNewline}
+	}
+	return io.EOF
+}
+
+// readLine hands out bytes up to the next newline.
+func (p *payload) readLine(b []byte) (int, error) {
+	if _, err := p.r.br.Peek(1); err != nil {
+		if errors.Is(err, io.EOF) {
+			p.over, p.r.done = true, true
+		}
+		return 0, err
+	}
+	have, _ := p.r.br.Peek(p.r.br.Buffered())
+	nl := bytes.IndexByte(have, '\n')
+	if nl == 0 {
+		p.over = true
+		_, err := p.r.br.Discard(1)
+		if err != nil {
+			return 0, err
+		}
+		return 0, io.EOF
+	}
+	if nl > 0 {
+		have = have[:nl]
+	}
+	n := copy(b, have)
+	_, err := p.r.br.Discard(n)
+	return n, err
+}
+
+func clip(b []byte, n int) []byte {
+	if len(b) > n {
+		return b[:n]
+	}
+	return b
+}
