@@ -1,0 +1,70 @@
+# Breakwater: `make` or `make help` lists what there is.
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+BIN     := bin
+TOOLS   := $(CURDIR)/.tools
+GOLANGCI_VERSION := v2.15.0
+VULN_VERSION     := v1.9.0
+FUZZTIME ?= 10m
+KILLS    ?= 1000
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}'
+
+.PHONY: run
+run: ## serve on embedded defaults (the same as: go run ./cmd/breakwater)
+	go run ./cmd/breakwater
+
+.PHONY: build
+build: ## static binary in bin/breakwater, load tool in bin/loadgen
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/breakwater ./cmd/breakwater
+	CGO_ENABLED=0 go build -trimpath -o $(BIN)/loadgen ./cmd/loadgen
+
+.PHONY: deps
+deps: ## install what the tests need from the system (promtool), when it is missing
+	@if ! command -v promtool >/dev/null; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing promtool (package prometheus)"; \
+	    apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus >/dev/null; \
+	  else echo "promtool is missing and cannot be installed here: install the package 'prometheus'" >&2; exit 1; fi; fi
+
+.PHONY: test
+test: deps ## install what is missing, then every test (about 10 minutes on 2 cores)
+	go vet ./...
+	go test -timeout 18m ./...
+
+.PHONY: race
+race: deps ## every test under the race detector
+	go test -race -timeout 60m ./...
+
+.PHONY: check
+check: lint vuln generated race ## what a release must pass: linters, vulnerabilities, generated files, race tests
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint ## the linters of .golangci.yml
+	$(TOOLS)/golangci-lint run ./...
+
+.PHONY: vuln
+vuln: $(TOOLS)/govulncheck ## known vulnerabilities that our code reaches
+	$(TOOLS)/govulncheck ./...
+
+.PHONY: generated
+generated: ## generated files are up to date
+	go generate ./...
+	git diff --exit-code -- schemas README.md
+
+$(TOOLS)/golangci-lint:
+	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+$(TOOLS)/govulncheck:
+	GOBIN=$(TOOLS) go install golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION)
+
+.PHONY: fuzz
+fuzz: ## fuzz every target for FUZZTIME (10m) each, two at a time
+	@go list -f '{{$$p := .ImportPath}}{{range .TestGoFiles}}{{$$p}} {{end}}{{range .XTestGoFiles}}{{$$p}} {{end}}' ./... | tr ' ' '\n' | sort -u | sed '/^$$/d' | \
+	while read -r pkg; do go test -list '^Fuzz' "$$pkg" | grep '^Fuzz' | sed "s|^|$$pkg |" || true; done | \
+	xargs -P 2 -L 1 bash -c 'echo "fuzz $$0 $$1"; go test -run "^$$" -fuzz "^$$1\$$" -fuzztime $(FUZZTIME) -parallel 1 "$$0"'

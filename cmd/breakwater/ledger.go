@@ -1,0 +1,113 @@
+package main
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"breakwater/ingest"
+	"breakwater/relay/spool"
+	"breakwater/schemas"
+)
+
+// ledger counts every item from the door to its end. It is the one place that
+// both halves report to, so that the books can be closed:
+//
+//	received + recovered + requeued = door refusals + terminal outcomes + in the spool
+//
+// "recovered" is the opening balance: what a start found in the spool. It is a
+// gauge of its own, not part of the counters, so that a restart never looks
+// like a burst of traffic.
+type ledger struct {
+	received  *prometheus.CounterVec
+	outcome   *prometheus.CounterVec
+	recovered *prometheus.GaugeVec
+	requeued  *prometheus.CounterVec
+	inSpool   *prometheus.GaugeVec
+}
+
+var (
+	_ ingest.Ledger  = (*ledger)(nil)
+	_ spool.Observer = (*ledger)(nil)
+)
+
+func newLedger(reg prometheus.Registerer) *ledger {
+	l := &ledger{
+		received: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "breakwater_items_received_total",
+			Help: "Items that came in at the door, whatever became of them. Containers count their members.",
+		}, []string{"project", "category"}),
+		outcome: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "breakwater_items_outcome_total",
+			Help: "Items by outcome. At the door: accepted, rate_limited, filtered, suppressed, invalid, unauthorized. Accepted ones end later: delivered, expired, dead_letter, rate_limited.",
+		}, []string{"project", "category", "outcome", "reason"}),
+		recovered: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "breakwater_items_recovered",
+			Help: "Items found in the spool when the process started: the ledger's opening balance.",
+		}, []string{"project", "category"}),
+		requeued: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "breakwater_items_requeued_total",
+			Help: "Items of dead letters that were put back into the spool by hand.",
+		}, []string{"project", "category"}),
+		inSpool: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "breakwater_items_in_spool",
+			Help: "Accepted items with at least one destination still to go, each counted once.",
+		}, []string{"project", "category"}),
+	}
+	reg.MustRegister(l.received, l.outcome, l.recovered, l.requeued, l.inSpool)
+	return l
+}
+
+// open makes a project's zero values, so that a panel shows 0 and not a gap.
+func (l *ledger) open(project string) {
+	for _, c := range schemas.Categories {
+		l.received.WithLabelValues(project, string(c))
+		l.inSpool.WithLabelValues(project, string(c))
+		l.recovered.WithLabelValues(project, string(c))
+		l.outcome.WithLabelValues(project, string(c), string(schemas.Accepted), "")
+		l.outcome.WithLabelValues(project, string(c), string(schemas.Delivered), "")
+	}
+}
+
+// Received counts items at the door.
+func (l *ledger) Received(project string, c schemas.Category, n int) {
+	l.received.WithLabelValues(project, string(c)).Add(float64(n))
+}
+
+// Outcome counts an outcome at the door.
+func (l *ledger) Outcome(project string, c schemas.Category, o schemas.Outcome, reason string, n int) {
+	l.outcome.WithLabelValues(project, string(c), string(o), reason).Add(float64(n))
+}
+
+// Recovered counts the opening balance.
+func (l *ledger) Recovered(m *schemas.Meta) {
+	for _, c := range m.Counts {
+		l.recovered.WithLabelValues(m.Project, string(c.Category)).Add(float64(c.Quantity))
+		l.inSpool.WithLabelValues(m.Project, string(c.Category)).Add(float64(c.Quantity))
+	}
+}
+
+// Appended counts items into the spool; the door counts them accepted.
+func (l *ledger) Appended(m *schemas.Meta) {
+	for _, c := range m.Counts {
+		l.inSpool.WithLabelValues(m.Project, string(c.Category)).Add(float64(c.Quantity))
+	}
+}
+
+// Settled counts the terminal outcome of each item and takes it out of the spool.
+func (l *ledger) Settled(m *schemas.Meta, finals []schemas.Final) {
+	for i, c := range m.Counts {
+		f := schemas.Final{Outcome: schemas.DeadLetter, Reason: "unknown"}
+		if i < len(finals) {
+			f = finals[i]
+		}
+		l.outcome.WithLabelValues(m.Project, string(c.Category), string(f.Outcome), f.Reason).Add(float64(c.Quantity))
+		l.inSpool.WithLabelValues(m.Project, string(c.Category)).Sub(float64(c.Quantity))
+	}
+}
+
+// Requeued counts dead letters back in.
+func (l *ledger) Requeued(m *schemas.Meta) {
+	for _, c := range m.Counts {
+		l.requeued.WithLabelValues(m.Project, string(c.Category)).Add(float64(c.Quantity))
+		l.inSpool.WithLabelValues(m.Project, string(c.Category)).Add(float64(c.Quantity))
+	}
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"time"
+)
+
+// conn is one keep-alive HTTP/1.1 connection, written by hand so that the
+// generator costs little beside what it measures.
+type conn struct {
+	addr string
+	c    net.Conn
+	br   *bufio.Reader
+}
+
+func (c *conn) dial() error {
+	nc, err := net.DialTimeout("tcp", c.addr, 2*time.Second)
+	if err != nil {
+		return err
+	}
+	c.c = nc
+	if c.br == nil {
+		c.br = bufio.NewReaderSize(nc, 4096)
+	} else {
+		c.br.Reset(nc)
+	}
+	return nil
+}
+
+func (c *conn) close() {
+	if c.c != nil {
+		_ = c.c.Close()
+		c.c = nil
+	}
+}
+
+var errNoAnswer = errors.New("no answer")
+
+// send writes one prepared request and returns the answer's status. Any error
+// closes the connection: what was sent may or may not have been taken.
+func (c *conn) send(req []byte, timeout time.Duration) (int, error) {
+	if c.c == nil {
+		if err := c.dial(); err != nil {
+			return 0, err
+		}
+	}
+	_ = c.c.SetDeadline(time.Now().Add(timeout))
+	if _, err := c.c.Write(req); err != nil {
+		c.close()
+		return 0, err
+	}
+	status, err := c.answer()
+	if err != nil {
+		c.close()
+		return 0, fmt.Errorf("%w: %w", errNoAnswer, err)
+	}
+	return status, nil
+}
+
+// answer reads one response: status line, headers, body of Content-Length.
+func (c *conn) answer() (int, error) {
+	line, err := c.br.ReadSlice('\n')
+	if err != nil {
+		return 0, err
+	}
+	if len(line) < 12 {
+		return 0, fmt.Errorf("status line %q", line)
+	}
+	status, err := strconv.Atoi(string(line[9:12]))
+	if err != nil {
+		return 0, err
+	}
+	length, last := 0, false
+	for {
+		line, err := c.br.ReadSlice('\n')
+		if err != nil {
+			return 0, err
+		}
+		line = bytes.TrimRight(line, "\r\n")
+		if len(line) == 0 {
+			break
+		}
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		switch {
+		case bytes.EqualFold(name, []byte("Content-Length")):
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
+				return 0, err
+			}
+		case bytes.EqualFold(name, []byte("Connection")) && bytes.EqualFold(bytes.TrimSpace(value), []byte("close")):
+			last = true
+		}
+	}
+	if _, err := io.CopyN(io.Discard, c.br, int64(length)); err != nil {
+		return 0, err
+	}
+	if last {
+		c.close()
+	}
+	return status, nil
+}

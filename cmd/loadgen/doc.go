@@ -1,0 +1,12 @@
+// Command loadgen is the project's measuring instrument: it loads a gateway,
+// stands in for its upstream, kills it, and counts what came through.
+//
+//	loadgen bench     requests/s, CPU and memory of a gateway beside an empty net/http handler, in one run
+//	loadgen torture   kill -9 under load, again and again; every acknowledged event must arrive
+//	loadgen sink      a recording upstream to point a gateway at
+//	loadgen ref       the empty net/http handler everything is compared with
+//
+// Its promise: it sends to loopback only, it stops by itself, and a number it
+// prints comes with the numbers it was compared with. Absolute times on a
+// shared machine are noise; ratios of one run are not.
+package main

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+// gateway is a breakwater process under test, with a configuration that turns
+// off what would hide the thing measured: limits and storm control.
+type gateway struct {
+	binary, dir, config, key  string
+	public, private, upstream string
+	log                       *os.File
+	proc                      *process
+	keepDir                   bool
+	env                       []string
+}
+
+const gatewayConfig = `server: {listen: %q, admin_listen: %q}
+limits: {per_ip: {rate: 100000000/s, burst: 100000000}}
+spool: {dir: %q, max_size: 64GiB, min_free: 64MiB}
+projects:
+  - id: 1
+    name: load
+    keys: [{public: %s, name: load}]
+    upstreams: [{name: sentry, type: sentry, dsn: "http://%s@%s/1", concurrency: %d}]
+    limits: {per_key: {rate: 100000000/s, burst: 100000000}}
+    storm: {first: 1000000000}
+`
+
+const loadKey = "0123456789abcdef0123456789abcdef"
+
+func newGateway(binary, dir string) (*gateway, error) {
+	path, err := scratch(dir)
+	if err != nil {
+		return nil, err
+	}
+	g := &gateway{binary: binary, dir: path, key: loadKey, keepDir: dir != ""}
+	for _, addr := range []*string{&g.public, &g.private, &g.upstream} {
+		if *addr, err = freeAddr(); err != nil {
+			return nil, err
+		}
+	}
+	g.config = filepath.Join(path, "breakwater.yml")
+	text := fmt.Sprintf(gatewayConfig, g.public, g.private, filepath.Join(path, "spool"), g.key, g.key, g.upstream, 16)
+	if err := os.WriteFile(g.config, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	if g.log, err = os.Create(filepath.Join(path, "gateway.log")); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+func freeAddr() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+func (g *gateway) envelopePath() string {
+	return "/api/1/envelope/?sentry_version=7&sentry_key=" + g.key + "&sentry_client=sentry.javascript.react%2F11.12.0"
+}
+
+// start runs the binary and waits until it says it is ready.
+func (g *gateway) start() error {
+	p, err := start(append(g.env, "BREAKWATER_DATA_DIR="+g.dir, "LOG_LEVEL=warn"), g.log, g.binary, "--config", g.config)
+	if err != nil {
+		return err
+	}
+	g.proc = p
+	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		select {
+		case err := <-p.done:
+			tail, _ := os.ReadFile(g.log.Name())
+			return fmt.Errorf("gateway ended at once: %w\n%s", err, tail[max(0, len(tail)-2000):])
+		default:
+		}
+		resp, err := http.Get("http://" + g.private + "/-/ready")
+		if err != nil {
+			continue
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode == http.StatusOK {
+			return nil
+		}
+	}
+	p.kill()
+	return fmt.Errorf("gateway was not ready within 60 s; see %s", g.log.Name())
+}
+
+// drain waits until the spool holds nothing.
+func (g *gateway) drain(limit time.Duration) error {
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+		m, err := g.metrics()
+		if err != nil {
+			return err
+		}
+		left := m.sum("breakwater_items_in_spool")
+		if left == 0 {
+			return nil
+		}
+		progress("draining: %.0f items left", left)
+	}
+	return fmt.Errorf("the spool was not empty after %v", limit)
+}
+
+func (g *gateway) cleanup() {
+	_ = g.log.Close()
+	if !g.keepDir {
+		_ = os.RemoveAll(g.dir)
+	}
+}
+
+// families is one scrape.
+type families map[string]*dto.MetricFamily
+
+func (g *gateway) metrics() (families, error) {
+	resp, err := http.Get("http://" + g.private + "/metrics")
+	if err != nil {
+		return nil, fmt.Errorf("scraping: %w", err)
+	}
+	defer resp.Body.Close()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	f, err := parser.TextToMetricFamilies(resp.Body)
+	if err != nil {
+		return nil, fmt.Errorf("reading the scrape: %w", err)
+	}
+	return f, nil
+}
+
+// sum adds up a counter or gauge over the series that have all the given
+// labels, written name=value.
+func (f families) sum(name string, labels ...string) float64 {
+	total := 0.0
+	for _, m := range f[name].GetMetric() {
+		match := true
+		for _, want := range labels {
+			found := false
+			for _, l := range m.GetLabel() {
+				found = found || l.GetName()+"="+l.GetValue() == want
+			}
+			match = match && found
+		}
+		if match {
+			total += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	return total
+}
+
+// ledger is what must be zero once nothing is in flight:
+// received + recovered + requeued − ends − in the spool.
+func (f families) ledger() float64 {
+	ends := f.sum("breakwater_items_outcome_total") - f.sum("breakwater_items_outcome_total", "outcome=accepted")
+	return f.sum("breakwater_items_received_total") + f.sum("breakwater_items_recovered") + f.sum("breakwater_items_requeued_total") -
+		ends - f.sum("breakwater_items_in_spool")
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+type cli struct {
+	Bench   benchCmd   `cmd:"" help:"Measure a gateway beside an empty net/http handler, in one run."`
+	Torture tortureCmd `cmd:"" help:"kill -9 under load; every acknowledged event must arrive."`
+	Sink    sinkCmd    `cmd:"" help:"Serve a recording upstream."`
+	Ref     refCmd     `cmd:"" help:"Serve the empty net/http handler the bench compares with."`
+}
+
+func main() {
+	var c cli
+	ctx := kong.Parse(&c, kong.Name("loadgen"), kong.Description("Load, faults and figures for Breakwater. Sends to loopback only."), kong.UsageOnError())
+	if err := ctx.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "loadgen:", err)
+		os.Exit(1)
+	}
+}
+
+type sinkCmd struct {
+	Listen string `help:"Address to listen on." default:"127.0.0.1:9090"`
+	Keep   bool   `help:"Remember event ids, to count repeats." default:"true" negatable:""`
+}
+
+// Run serves until it is interrupted; GET any path shows the counts.
+func (s *sinkCmd) Run() error {
+	l, err := newSink(s.Keep).serve(s.Listen)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stderr, "recording upstream on", l.Addr(), "- GET / shows the counts")
+	select {}
+}
+
+type refCmd struct {
+	Listen string `help:"Address to listen on." default:"127.0.0.1:9091"`
+}
+
+// Run serves the reference: it reads the body and answers 200 {}.
+func (r *refCmd) Run() error {
+	l, err := net.Listen("tcp", r.Listen)
+	if err != nil {
+		return err
+	}
+	srv := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{}`))
+	})}
+	return srv.Serve(l)
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// id is an event id; the generator makes them, the sink looks for them.
+type id [16]byte
+
+func newID() (v id) {
+	_, _ = rand.Read(v[:]) // never fails on the systems Go supports
+	return v
+}
+
+func (v id) String() string { return hex.EncodeToString(v[:]) }
+
+// template is a request with holes for the event id, filled in place so that
+// making a request costs a copy of 32 bytes.
+type template struct {
+	raw   []byte
+	holes []int
+}
+
+const hole = "00000000000000000000000000000000"
+
+func newTemplate(method, path, host, contentType, body string) *template {
+	raw := []byte(fmt.Sprintf("%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s",
+		method, path, host, contentType, len(body), body))
+	t := &template{raw: raw}
+	for at := 0; ; {
+		i := bytes.Index(raw[at:], []byte(hole))
+		if i < 0 {
+			return t
+		}
+		t.holes = append(t.holes, at+i)
+		at += i + len(hole)
+	}
+}
+
+// clone gives each connection bytes of its own.
+func (t *template) clone() *template {
+	return &template{raw: bytes.Clone(t.raw), holes: t.holes}
+}
+
+func (t *template) fill(v id) []byte {
+	for _, h := range t.holes {
+		hex.Encode(t.raw[h:], v[:])
+	}
+	return t.raw
+}
+
+// envelope is the shape of a stock browser SDK's error envelope, padded with
+// stack frames to about size bytes. The event id stands in header and payload.
+func envelope(key, size string) (string, error) {
+	want, err := strconv.Atoi(size)
+	if err != nil {
+		return "", fmt.Errorf("size %q: %w", size, err)
+	}
+	now := time.Now().UTC()
+	head := fmt.Sprintf(`{"event_id":"%s","sent_at":"%s","sdk":{"name":"sentry.javascript.react","version":"11.12.0"},"trace":{"environment":"production","release":"shop@1.4.2","public_key":"%s","trace_id":"e292a4fcb0104e9ebef9b1c9cf689836"}}`,
+		hole, now.Format("2006-01-02T15:04:05.000Z"), key)
+	frame := `{"filename":"https://shop.example/assets/checkout-C9yad1pJ.js","function":"renderWithHooks","in_app":true,"lineno":15,"colno":34979}`
+	event := func(frames int) string {
+		list := make([]string, frames)
+		for i := range list {
+			list[i] = frame
+		}
+		return fmt.Sprintf(`{"exception":{"values":[{"type":"TypeError","value":"Cannot read properties of undefined (reading 'unit')","stacktrace":{"frames":[%s]},"mechanism":{"type":"generic","handled":true}}]},"level":"error","event_id":"%s","platform":"javascript","request":{"url":"https://shop.example/checkout","headers":{"User-Agent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"}},"contexts":{"trace":{"trace_id":"e292a4fcb0104e9ebef9b1c9cf689836","span_id":"b655c2191ddc62a1"}},"timestamp":%d.745,"environment":"production","release":"shop@1.4.2","sdk":{"name":"sentry.javascript.react","version":"11.12.0"}}`,
+			strings.Join(list, ","), hole, now.Unix())
+	}
+	frames := 1
+	for len(head)+len(event(frames))+20 < want {
+		frames++
+	}
+	return head + "\n{\"type\":\"event\"}\n" + event(frames), nil
+}
+
+// beacon is one LCP report of the web-vitals library, about 300 bytes. The
+// hole makes each metric id its own.
+func beacon() string {
+	return fmt.Sprintf(`{"route":"/product/:id","release":"shop@1.4.2","environment":"production","device":"mobile","vitals":[{"name":"LCP","value":1834.2,"id":"v6-%s","delta":1834.2,"rating":"good","navigationType":"navigate","navigationURL":"https://shop.example/product/42"}]}`, hole)
+}
