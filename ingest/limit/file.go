@@ -1,0 +1,177 @@
+package limit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"breakwater/schemas"
+)
+
+// DefaultSaveEvery is how often the quota file is written while counts change.
+// After a crash at most the items accepted since the last write, that is within
+// this time, are forgotten and can be sent again; an orderly stop forgets none.
+const DefaultSaveEvery = 5 * time.Second
+
+const fileVersion = 1
+
+// quotaFile is the quota file: JSON, so that a person can read and correct it
+// while the gateway is stopped.
+type quotaFile struct {
+	Version  int          `json:"version"`
+	Counters []quotaCount `json:"counters"`
+}
+
+type quotaCount struct {
+	Project    string           `json:"project"`
+	Category   schemas.Category `json:"category"`
+	DayStart   time.Time        `json:"day_start"`
+	Day        int64            `json:"day"`
+	MonthStart time.Time        `json:"month_start"`
+	Month      int64            `json:"month"`
+}
+
+func loadQuotas(path string, log zerolog.Logger) *quotas {
+	q := &quotas{path: path, log: log, counters: map[counterID]*counter{}}
+	if path == "" {
+		return q
+	}
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return q
+	}
+	if err == nil {
+		err = q.parse(raw)
+	}
+	if err != nil {
+		q.counters = map[counterID]*counter{}
+		aside := path + ".bad"
+		moved := os.Rename(path, aside)
+		log.Error().Err(err).AnErr("set_aside", moved).Str("file", path).Msg("quota file unreadable, quotas start at 0")
+	}
+	return q
+}
+
+func (q *quotas) parse(raw []byte) error {
+	var f quotaFile
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return fmt.Errorf("reading quota file: %w", err)
+	}
+	if f.Version != fileVersion {
+		return fmt.Errorf("reading quota file: version %d, want %d", f.Version, fileVersion)
+	}
+	for _, c := range f.Counters {
+		q.counters[counterID{c.Project, c.Category}] = &counter{
+			dayStart: c.DayStart.UTC(), day: max(c.Day, 0),
+			monthStart: c.MonthStart.UTC(), month: max(c.Month, 0),
+		}
+	}
+	return nil
+}
+
+func (q *quotas) snapshot() quotaFile {
+	f := quotaFile{Version: fileVersion, Counters: []quotaCount{}}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for id, c := range q.counters {
+		c.mu.Lock()
+		if c.month > 0 || c.day > 0 {
+			f.Counters = append(f.Counters, quotaCount{id.project, id.category, c.dayStart, c.day, c.monthStart, c.month})
+		}
+		c.mu.Unlock()
+	}
+	sort.Slice(f.Counters, func(i, j int) bool {
+		a, b := f.Counters[i], f.Counters[j]
+		if a.Project != b.Project {
+			return a.Project < b.Project
+		}
+		return a.Category < b.Category
+	})
+	return f
+}
+
+// write saves the counts if they changed: a new file beside, synced, then put
+// in the old one's place, so that a crash leaves one or the other whole.
+func (q *quotas) write() error {
+	if q.path == "" {
+		return nil
+	}
+	q.save.Lock()
+	defer q.save.Unlock()
+	if !q.dirty.Swap(false) {
+		return nil
+	}
+	raw, err := json.MarshalIndent(q.snapshot(), "", "  ")
+	if err == nil {
+		err = replaceFile(q.path, append(raw, '\n'))
+	}
+	if err != nil {
+		q.dirty.Store(true)
+		err = fmt.Errorf("writing quota file: %w", err)
+	}
+	if failed := err != nil; failed != q.bad {
+		q.bad = failed
+		if failed {
+			q.log.Error().Err(err).Msg("quota file not written, a restart would forget counts")
+		} else {
+			q.log.Info().Msg("quota file written again")
+		}
+	}
+	return err
+}
+
+func replaceFile(path string, raw []byte) error {
+	tmp := path + ".tmp"
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(raw)
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}
+
+// Save writes the quota file now if counts changed since the last time.
+func (l *Limiter) Save() error { return l.quotas.write() }
+
+// Run saves the quotas every Options.SaveEvery until ctx ends, and once more
+// then. It blocks; a failed write is logged and tried again.
+func (l *Limiter) Run(ctx context.Context) error {
+	tick := time.NewTicker(l.opts.SaveEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return l.Save()
+		case <-tick.C:
+			_ = l.Save() // logged, tried again
+		}
+	}
+}
+
+// Close saves the quotas. Call it when no Apply runs any more.
+func (l *Limiter) Close() error { return l.Save() }

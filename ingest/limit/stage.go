@@ -1,0 +1,199 @@
+package limit
+
+import (
+	"sort"
+	"time"
+
+	"breakwater/ingest"
+	"breakwater/schemas"
+)
+
+// Name is "limit".
+func (l *Limiter) Name() string { return "limit" }
+
+// Apply charges the items alive to the upstreams' limits, the quotas and the
+// rates of their categories, and drops what none is left for, with what cannot
+// live without it. What was refused, and what the upstreams have announced,
+// is added to Batch.Limits. Client reports are never looked at. It never
+// returns an error.
+func (l *Limiter) Apply(b *ingest.Batch) error {
+	req := b.Request
+	if req.Project == nil {
+		return nil
+	}
+	d := decision{l: l, project: req.Project.Name, now: req.ReceivedAt}
+	d.config = l.state.Load().projects[d.project]
+	if l.opts.Upstream != nil {
+		d.upstream = active(l.opts.Upstream.Limits(d.project, d.now), d.now)
+	}
+	if d.config == nil && len(d.upstream) == 0 {
+		return nil
+	}
+	for _, u := range units(b) {
+		if !u.items[0].Alive() {
+			continue // an earlier unit took it along
+		}
+		reason, ok := d.allow(u.category, u.quantity)
+		if ok {
+			continue
+		}
+		for _, it := range u.items {
+			b.Drop(it, schemas.RateLimited, reason)
+		}
+		if u.carries {
+			for _, it := range b.Items {
+				if it.Type.Dependent && it.Alive() {
+					b.Drop(it, schemas.RateLimited, reason)
+				}
+			}
+		}
+	}
+	if len(d.limits) > 0 || len(d.upstream) > 0 {
+		b.Limits = announce(b.Limits, append(d.limits, d.upstream...), d.now)
+	}
+	return nil
+}
+
+// unit is what is charged and kept or dropped as one.
+type unit struct {
+	items    []*ingest.Item
+	category schemas.Category
+	quantity int
+	// carries says that every dependent item goes with it.
+	carries bool
+}
+
+// units parts the items alive, the event first: when it goes, its attachments
+// must not have been charged. An event and the attachments that would make an
+// event by themselves (a native crash's minidump) are one error; a replay's
+// event and its recording are one unit.
+func units(b *ingest.Batch) []unit {
+	list := make([]unit, 0, len(b.Items))
+	event, replay := -1, -1
+	add := func(it *ingest.Item) {
+		switch {
+		case it.Type.Main || createsEvent(it):
+			if event < 0 {
+				event = len(list)
+				list = append(list, unit{category: it.Category, quantity: it.Quantity, carries: true})
+			}
+			list[event].items = append(list[event].items, it)
+		case it.Header.Type == "replay_event" || it.Header.Type == "replay_recording":
+			if replay < 0 {
+				replay = len(list)
+				list = append(list, unit{category: it.Category})
+			}
+			list[replay].items = append(list[replay].items, it)
+			list[replay].quantity += it.Quantity
+		default:
+			list = append(list, unit{items: []*ingest.Item{it}, category: it.Category, quantity: it.Quantity})
+		}
+	}
+	pass := func(want func(*ingest.Item) bool) {
+		for _, it := range b.Items {
+			if it.Alive() && it.Category != schemas.CategoryInternal && want(it) {
+				add(it)
+			}
+		}
+	}
+	pass(func(it *ingest.Item) bool { return it.Type.Main })
+	pass(func(it *ingest.Item) bool { return !it.Type.Main && createsEvent(it) })
+	pass(func(it *ingest.Item) bool { return !it.Type.Main && !createsEvent(it) })
+	return list
+}
+
+// createsEvent tells whether an item becomes an error without an event item.
+func createsEvent(it *ingest.Item) bool {
+	return !it.Type.Main && it.Category == schemas.CategoryError
+}
+
+// decision is one batch's.
+type decision struct {
+	l        *Limiter
+	project  string
+	config   *project
+	now      time.Time
+	upstream []schemas.RateLimit
+	limits   []schemas.RateLimit
+}
+
+// allow charges n items of a category, or says why not.
+func (d *decision) allow(c schemas.Category, n int) (reason string, ok bool) {
+	for _, l := range d.upstream {
+		if l.Covers(c, d.now) {
+			d.note(ReasonUpstream, c, n, l.Until)
+			return ReasonUpstream, false
+		}
+	}
+	if d.config == nil {
+		return "", true
+	}
+	n = max(n, 1)
+	q, quota := d.config.quota[c]
+	if quota && !q.counter.reserve(q.quota, d.now, int64(n)) {
+		until := q.quota.Period.end(d.now)
+		if q.quota.Limit == 0 {
+			until = d.now.Add(schemas.BareLimit)
+		}
+		d.refuse(ReasonQuota, c, n, until)
+		return ReasonQuota, false
+	}
+	if r, limited := d.config.categories[c]; limited {
+		wait, ok := r.bucket.take(r.gcra, d.now.UnixNano(), n)
+		if !ok {
+			if quota {
+				q.counter.release(d.now, int64(n))
+			}
+			d.refuse(ReasonCategory, c, n, d.now.Add(clampRetry(wait)))
+			return ReasonCategory, false
+		}
+	}
+	if quota {
+		d.l.quotas.touched()
+	}
+	return "", true
+}
+
+func (d *decision) refuse(reason string, c schemas.Category, n int, until time.Time) {
+	d.limits = append(d.limits, schemas.RateLimit{
+		Categories: []schemas.Category{c}, Scope: "project", Reason: reason, Until: until,
+	})
+	d.note(reason, c, n, until)
+}
+
+func (d *decision) note(reason string, c schemas.Category, n int, until time.Time) {
+	d.l.refused.add(refusal{d.project, reason, string(c)}, n, d.now, until)
+}
+
+func active(limits []schemas.RateLimit, now time.Time) []schemas.RateLimit {
+	var out []schemas.RateLimit
+	for _, l := range limits {
+		if now.Before(l.Until) {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// announce joins limits so that no SDK learns a shorter wait than the longest.
+// The JavaScript SDK lets a later entry of a category overwrite an earlier one,
+// and looks at "all categories" only where a category has no entry of its own;
+// so the longest stands last, and an entry that a longer "all" covers is left
+// out.
+func announce(a, b []schemas.RateLimit, now time.Time) []schemas.RateLimit {
+	merged := schemas.MergeRateLimits(a, b, now)
+	var all time.Time
+	for _, l := range merged {
+		if len(l.Categories) == 0 && l.Until.After(all) {
+			all = l.Until
+		}
+	}
+	out := merged[:0]
+	for _, l := range merged {
+		if len(l.Categories) == 0 || l.Until.After(all) {
+			out = append(out, l)
+		}
+	}
+	sort.SliceStable(out, func(i, j int) bool { return out[i].Until.Before(out[j].Until) })
+	return out
+}
