@@ -36,6 +36,9 @@ type cell struct {
 
 type benchReport struct {
 	Cells    []*cell `json:"cells"`
+	Bare     float64 `json:"bare_group_commit_per_second"`
+	OfFloor  float64 `json:"envelope_of_smaller_floor"` // of the smaller of reference and bare file
+	Fsyncs   float64 `json:"fsyncs_per_envelope"`
 	IdleRSS  float64 `json:"idle_rss_mib"`
 	StartMS  float64 `json:"start_ms"`
 	BinaryMB float64 `json:"binary_mib"`
@@ -102,7 +105,14 @@ func (b *benchCmd) Run() error {
 		{refEnvelope, refAddr, ref.pid(), newTemplate("POST", "/", refAddr, "text/plain", env), refEnvelope},
 		{&cell{Name: "gateway, envelope accepted and delivered"}, gw.public, gw.proc.pid(), newTemplate("POST", gw.envelopePath(), gw.public, "text/plain;charset=UTF-8", env), refEnvelope},
 	}
+	var bare []float64
 	for round := range b.Rounds {
+		progress("round %d/%d  bare group-commit file", round+1, b.Rounds)
+		rate, err := bareRate(gw.dir, b.Conns, len(env), b.Time)
+		if err != nil {
+			return err
+		}
+		bare = append(bare, rate)
 		for _, t := range targets {
 			progress("round %d/%d  %s", round+1, b.Rounds, t.Name)
 			before, err := usageOf(t.pid)
@@ -138,6 +148,11 @@ func (b *benchCmd) Run() error {
 		t.OfRef, t.CPUOfRef = t.PerSecond/t.ref.PerSecond, t.CPUPerM/t.ref.CPUPerM
 		report.Cells = append(report.Cells, t.cell)
 	}
+	report.Bare = median(bare)
+	report.OfFloor = report.Cells[3].PerSecond / min(report.Bare, refEnvelope.PerSecond)
+	if m, err := gw.metrics(); err == nil {
+		report.Fsyncs = m.count("breakwater_spool_fsync_duration_seconds") / max(m.sum("breakwater_items_outcome_total", "outcome=accepted"), 1)
+	}
 	progressEnd()
 	if b.JSON {
 		return print(true, report)
@@ -150,6 +165,8 @@ func (b *benchCmd) Run() error {
 			fmt.Sprintf("%.2f", c.CPUOfRef), fmt.Sprintf("%.2f", c.P50), fmt.Sprintf("%.2f", c.P99), fmt.Sprintf("%.0f", c.RSS), c.NotOK})
 	}
 	fmt.Println(tw.Render())
+	fmt.Printf("bare group-commit file %.0f/s; envelope answered after fsync: %.2f of the smaller of it and the reference; %.4f fsyncs per envelope\n",
+		report.Bare, report.OfFloor, report.Fsyncs)
 	fmt.Printf("medians of %d rounds of %v, %d connections; start %.0f ms, idle RSS %.1f MiB, binary %.1f MiB\n",
 		b.Rounds, b.Time, b.Conns, report.StartMS, report.IdleRSS, report.BinaryMB)
 	return nil

@@ -22,10 +22,11 @@ type gateway struct {
 	proc                      *process
 	keepDir                   bool
 	env                       []string
+	limits                    string // further keys of the limits section
 }
 
 const gatewayConfig = `server: {listen: %q, admin_listen: %q}
-limits: {per_ip: {rate: 100000000/s, burst: 100000000}}
+limits: {%s}
 spool: {dir: %q, max_size: 64GiB, min_free: 64MiB}
 projects:
   - id: 1
@@ -50,14 +51,22 @@ func newGateway(binary, dir string) (*gateway, error) {
 		}
 	}
 	g.config = filepath.Join(path, "breakwater.yml")
-	text := fmt.Sprintf(gatewayConfig, g.public, g.private, filepath.Join(path, "spool"), g.key, g.key, g.upstream, 16)
-	if err := os.WriteFile(g.config, []byte(text), 0o600); err != nil {
+	if err := g.writeConfig(); err != nil {
 		return nil, err
 	}
 	if g.log, err = os.Create(filepath.Join(path, "gateway.log")); err != nil {
 		return nil, err
 	}
 	return g, nil
+}
+
+func (g *gateway) writeConfig() error {
+	limits := "per_ip: {rate: 100000000/s, burst: 100000000}"
+	if g.limits != "" {
+		limits += ", " + g.limits
+	}
+	text := fmt.Sprintf(gatewayConfig, g.public, g.private, limits, filepath.Join(g.dir, "spool"), g.key, g.key, g.upstream, 16)
+	return os.WriteFile(g.config, []byte(text), 0o600)
 }
 
 func freeAddr() (string, error) {
@@ -156,6 +165,15 @@ func (f families) sum(name string, labels ...string) float64 {
 		if match {
 			total += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 		}
+	}
+	return total
+}
+
+// count adds up the observations of a histogram.
+func (f families) count(name string) float64 {
+	total := 0.0
+	for _, m := range f[name].GetMetric() {
+		total += float64(m.GetHistogram().GetSampleCount())
 	}
 	return total
 }

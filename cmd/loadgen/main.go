@@ -12,10 +12,12 @@ import (
 )
 
 type cli struct {
-	Bench   benchCmd   `cmd:"" help:"Measure a gateway beside an empty net/http handler, in one run."`
-	Torture tortureCmd `cmd:"" help:"kill -9 under load; every acknowledged event must arrive."`
-	Sink    sinkCmd    `cmd:"" help:"Serve a recording upstream."`
-	Ref     refCmd     `cmd:"" help:"Serve the empty net/http handler the bench compares with."`
+	Bench      benchCmd      `cmd:"" help:"Measure a gateway beside an empty net/http handler, in one run."`
+	Torture    tortureCmd    `cmd:"" help:"kill -9 under load; every acknowledged event must arrive."`
+	Backlog    backlogCmd    `cmd:"" help:"Pile up records behind a dead upstream, kill, reopen, drain."`
+	Attachment attachmentCmd `cmd:"" help:"Send one large attachment and say what it cost in memory."`
+	Sink       sinkCmd       `cmd:"" help:"Serve a recording upstream."`
+	Ref        refCmd        `cmd:"" help:"Serve the empty net/http handler the bench compares with."`
 }
 
 func main() {

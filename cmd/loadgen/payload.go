@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"io"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -79,6 +81,24 @@ func envelope(key, size string) (string, error) {
 		frames++
 	}
 	return head + "\n{\"type\":\"event\"}\n" + event(frames), nil
+}
+
+// postAttachment streams an envelope whose one item is an attachment of n MiB.
+func postAttachment(gw *gateway, v id, n int) (int, error) {
+	head := fmt.Sprintf("{\"event_id\":\"%s\"}\n{\"type\":\"attachment\",\"length\":%d,\"filename\":\"heap.bin\",\"content_type\":\"application/octet-stream\"}\n", v, n<<20)
+	chunk := make([]byte, 1<<20)
+	_, _ = rand.Read(chunk)
+	parts := []io.Reader{strings.NewReader(head)}
+	for range n {
+		parts = append(parts, bytes.NewReader(chunk))
+	}
+	resp, err := http.Post("http://"+gw.public+gw.envelopePath(), "application/x-sentry-envelope", io.MultiReader(parts...))
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode, err
 }
 
 // beacon is one LCP report of the web-vitals library, about 300 bytes. The
