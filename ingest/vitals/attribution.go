@@ -1,0 +1,78 @@
+package vitals
+
+import (
+	"encoding/json"
+	"regexp"
+	"strings"
+
+	"breakwater/schemas"
+)
+
+// attributionFields are what explains a poor value, by vital: numbers as they
+// are, text cut and stripped. Everything else of an attribution stays out of
+// the log: it is large, or personal.
+var attributionFields = [webVitals][]string{
+	lcp:  {"target", "url", "timeToFirstByte", "resourceLoadDelay", "resourceLoadDuration", "elementRenderDelay"},
+	inp:  {"interactionTarget", "interactionType", "inputDelay", "processingDuration", "presentationDelay", "totalScriptDuration", "loadState"},
+	cls:  {"largestShiftTarget", "largestShiftValue", "largestShiftTime", "loadState"},
+	fcp:  {"timeToFirstByte", "firstByteToFCP", "loadState"},
+	ttfb: {"waitingDuration", "cacheDuration", "dnsDuration", "connectionDuration", "requestDuration"},
+}
+
+const maxAttribution = 256
+
+// quoted is the value of an attribute in a selector: it may be anything.
+var quoted = regexp.MustCompile(`=("[^"]*"|'[^']*')`)
+
+// logPoor writes one line about a poor value: why it was poor, for the people
+// who search logs. At most a few a second; never a label.
+func (p *project) logPoor(v *Vitals, r *report, e *schemas.Vital) {
+	if r.vital >= webVitals || specs[r.vital].rate(r.value) != poor || v.cfg.LogPerSecond < 0 || !v.logs.AllowN(v.cfg.Now(), 1) {
+		return
+	}
+	line := v.cfg.Log.Info().Str("project", p.name).Str("vital", specs[r.vital].name).Float64("value", r.value).
+		Str("environment", r.env).Str("release", r.release).Str("route", r.route).Str("device", r.device).
+		Str("navigation_type", navTypes[r.nav])
+	if r.trace != "" {
+		line = line.Str("trace_id", r.trace)
+	}
+	var fields map[string]json.RawMessage
+	if len(e.Attribution) > 0 && json.Unmarshal(e.Attribution, &fields) == nil {
+		for _, name := range attributionFields[r.vital] {
+			var number float64
+			var text string
+			switch raw := fields[name]; {
+			case raw == nil:
+			case json.Unmarshal(raw, &number) == nil:
+				line = line.Float64(name, number)
+			case json.Unmarshal(raw, &text) == nil && text != "":
+				line = line.Str(name, plainText(text))
+			}
+		}
+	}
+	line.Msg("poor web vital")
+}
+
+// plainText takes queries off URLs and values off selectors.
+func plainText(s string) string {
+	if strings.Contains(s, "://") || strings.HasPrefix(s, "/") {
+		if i := strings.IndexAny(s, "?#"); i >= 0 {
+			s = s[:i]
+		}
+		if scheme, rest, ok := strings.Cut(s, "://"); ok {
+			host, path, _ := strings.Cut(rest, "/")
+			if i := strings.LastIndexByte(host, '@'); i >= 0 {
+				host = host[i+1:]
+			}
+			s = scheme + "://" + host + "/" + path
+		}
+		if strings.HasPrefix(s, "data:") {
+			s = "data:"
+		}
+	}
+	s = quoted.ReplaceAllString(s, `="…"`)
+	if len(s) > maxAttribution {
+		s = strings.ToValidUTF8(s[:maxAttribution], "") + "…"
+	}
+	return s
+}

@@ -1,0 +1,151 @@
+package vitals
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/mileusna/useragent"
+)
+
+// Devices, a closed list.
+const (
+	deviceMobile  = "mobile"
+	deviceTablet  = "tablet"
+	deviceDesktop = "desktop"
+	deviceOther   = "other"
+)
+
+// traffic is the index of a word in trafficNames.
+type traffic uint8
+
+const (
+	human traffic = iota
+	bot
+	suspect
+)
+
+var trafficNames = [...]string{"human", "bot", "suspect"}
+
+// client is what a User-Agent tells.
+type client struct {
+	device  string
+	os      string
+	traffic traffic
+}
+
+// maxUserAgent bounds what of a User-Agent is read, in bytes.
+const maxUserAgent = 512
+
+// crawlers are the names Sentry's web-crawler filter knows, and what automated
+// browsers call themselves. "bot" and "spider" count only where a product name
+// ends, so that words like "robotics" do not.
+var crawlers = regexp.MustCompile(`(?i)` + strings.Join([]string{
+	"mediapartners-google", "adsbot-google", "googlebot", "feedfetcher-google", "bingbot", "bingpreview",
+	"baiduspider", `\bslurp\b`, "sogou", "facebookexternalhit", "facebookcatalog", "ia_archiver",
+	`bots?([/\s;)+]|$)`, `spider([/\s;)]|$)`, "calypso appcrawler", "pingdom", "lyticsbot",
+	"aws security scanner", "hubspot crawler", "bytespider", "better uptime", "headlesschrome", "headless chrome",
+	"phantomjs", "puppeteer", "playwright", "lighthouse", "ptst/", "googleother", "google-inspectiontool",
+	"cookiebot", "gtmetrix", "uptimerobot", "statuscake", "datadogsynthetics",
+}, "|"))
+
+// browsers is what the User-Agent of a real browser or web view holds.
+var browsers = regexp.MustCompile(`^(Mozilla|Opera)/\d`)
+
+// clients reads User-Agents and remembers the last few thousand: parsing one
+// costs some microseconds, and real traffic repeats them.
+type clients struct{ cache *lru.Cache[string, client] }
+
+func newClients() *clients {
+	c, err := lru.New[string, client](4096)
+	if err != nil {
+		panic(err) // only for a size below 1
+	}
+	return &clients{c}
+}
+
+// read classifies a User-Agent and, when h is not nil, the client hints sent
+// beside it, which are more precise where a browser sends them.
+func (c *clients) read(ua string, h http.Header) client {
+	if len(ua) > maxUserAgent {
+		ua = ua[:maxUserAgent]
+	}
+	got, ok := c.cache.Get(ua)
+	if !ok {
+		got = parseClient(ua)
+		c.cache.Add(strings.Clone(ua), got)
+	}
+	if h != nil {
+		got.hint(h)
+	}
+	return got
+}
+
+func parseClient(ua string) client {
+	p := useragent.Parse(ua)
+	c := client{device: deviceOther, os: osName(p.OS)}
+	switch {
+	case p.Tablet || strings.Contains(ua, "Android") && !strings.Contains(ua, "Mobile"):
+		c.device = deviceTablet // Android leaves out "Mobile" on tablets
+	case p.Mobile:
+		c.device = deviceMobile
+	case p.Desktop:
+		c.device = deviceDesktop
+	}
+	switch {
+	case crawlers.MatchString(ua):
+		c.traffic = bot
+	case !browsers.MatchString(ua):
+		c.device, c.traffic = deviceOther, suspect
+	}
+	return c
+}
+
+// hint corrects what the User-Agent said by the client hints: Chromium freezes
+// the User-Agent but sends these on every request.
+func (c *client) hint(h http.Header) {
+	switch h.Get("Sec-Ch-Ua-Form-Factors") {
+	case `"Tablet"`:
+		c.device = deviceTablet
+	case `"Mobile"`:
+		c.device = deviceMobile
+	case `"Desktop"`:
+		c.device = deviceDesktop
+	default:
+		if h.Get("Sec-Ch-Ua-Mobile") == "?1" {
+			c.device = deviceMobile
+		} else if c.device == deviceOther && h.Get("Sec-Ch-Ua-Mobile") == "?0" {
+			c.device = deviceDesktop
+		}
+	}
+	if p := strings.Trim(h.Get("Sec-Ch-Ua-Platform"), `"`); p != "" {
+		c.os = osName(p)
+	}
+	if strings.Contains(h.Get("Sec-Ch-Ua"), "HeadlessChrome") {
+		c.traffic = bot
+	}
+}
+
+// osName maps the many spellings to a closed list: android, ios, other.
+func osName(s string) string {
+	if len(s) > 32 {
+		return "other"
+	}
+	switch s = strings.ToLower(s); {
+	case strings.HasPrefix(s, "android"):
+		return "android"
+	case s == "ios", s == "ipados", s == "iphone os", s == "iphone", s == "ipad":
+		return "ios"
+	}
+	return "other"
+}
+
+// deviceOf is the device label: the client's own word when it is one of ours.
+func deviceOf(word string, c client) string {
+	switch word {
+	case deviceMobile, deviceTablet, deviceDesktop, deviceOther:
+		return word
+	}
+	return c.device
+}

@@ -1,0 +1,195 @@
+package vitals
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"breakwater/ingest"
+)
+
+// project is the state of one project: its slots, its series budget and the
+// series themselves.
+type project struct {
+	name     string
+	m        *metrics
+	settings atomic.Pointer[settings]
+
+	traffic [len(trafficNames)]prometheus.Counter
+	late    [webVitals]prometheus.Counter
+	folded  prometheus.Counter
+	biased  prometheus.Gauge
+	sets    prometheus.Gauge
+
+	mu         sync.Mutex
+	envs       *ingest.FirstSlots
+	releases   *ingest.NewestSlots
+	perRelease map[string]*[webVitals][3]prometheus.Counter
+	budget     *budget
+	samples    int
+	goods      int
+}
+
+type settings struct {
+	router     *router
+	fromSentry bool
+}
+
+func (v *Vitals) newProject(name string) *project {
+	p := &project{
+		name: name, m: v.m,
+		folded: v.m.folded.WithLabelValues(name), biased: v.m.biased.WithLabelValues(name), sets: v.m.sets.WithLabelValues(name),
+		envs: ingest.NewFirstSlots(v.cfg.Environments), releases: ingest.NewNewestSlots(v.cfg.ReleaseSlots),
+		perRelease: map[string]*[webVitals][3]prometheus.Counter{}, budget: newBudget(v.cfg.SeriesPerProject),
+	}
+	v.m.zero(name)
+	for i, t := range trafficNames {
+		p.traffic[i] = v.m.traffic.WithLabelValues(name, t)
+	}
+	for k := range webVitals {
+		p.late[k] = v.m.late.WithLabelValues(name, specs[k].name)
+	}
+	return p
+}
+
+func (p *project) reject(k vital, reason string) { p.rejectName(specs[k].name, reason) }
+
+func (p *project) rejectName(vital, reason string) {
+	p.m.rejected.WithLabelValues(p.name, vital, reason).Inc()
+}
+
+// slots turns environment and release into labels. A release that lost its
+// place loses its series: from then on it is counted under __other__.
+func (p *project) slots(env, release string, now time.Time) (string, string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	env = p.envs.Label(env)
+	if release == "" {
+		return env, ""
+	}
+	release, retired := p.releases.Label(release, now)
+	if retired != "" {
+		delete(p.perRelease, retired)
+		p.m.releases.DeletePartialMatch(prometheus.Labels{"project": p.name, "release": retired})
+	}
+	return env, release
+}
+
+// biasWindow is how many samples are judged before the count starts again.
+const (
+	biasMin    = 200
+	biasWindow = 1000
+)
+
+// observe counts one settled measurement.
+func (p *project) observe(o *observation) {
+	if o.vital >= webVitals {
+		p.observeMobile(o)
+		return
+	}
+	rating := specs[o.vital].rate(o.value)
+	p.m.navigations.WithLabelValues(p.name, specs[o.vital].name, navTypes[o.nav], ratings[rating]).Inc()
+	if o.nav == soft {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c, k := p.cell(setKey{env: o.env, route: o.route, dim: o.device})
+	if c.hist[o.vital] == nil {
+		c.hist[o.vital] = p.m.web[o.vital].WithLabelValues(p.name, k.env, k.route, k.dim)
+		for i, r := range ratings {
+			c.ratings[o.vital][i] = p.m.ratings.WithLabelValues(p.name, k.env, k.route, k.dim, specs[o.vital].name, r)
+		}
+	}
+	if ex, ok := c.hist[o.vital].(prometheus.ExemplarObserver); ok && rating == poor && o.trace != "" {
+		ex.ObserveWithExemplar(o.value, prometheus.Labels{"trace_id": o.trace})
+	} else {
+		c.hist[o.vital].Observe(o.value)
+	}
+	c.ratings[o.vital][rating].Inc()
+	p.countRelease(o, rating)
+	p.bias(rating)
+}
+
+func (p *project) countRelease(o *observation, r rating) {
+	if o.release == "" {
+		return
+	}
+	release := o.release
+	if release != ingest.OtherLabel && !p.releases.Current(release) {
+		release = ingest.OtherLabel // lost its place while this one was settling
+	}
+	counters := p.perRelease[release]
+	if counters == nil {
+		counters = &[webVitals][3]prometheus.Counter{}
+		p.perRelease[release] = counters
+	}
+	if counters[o.vital][r] == nil {
+		for i, word := range ratings {
+			counters[o.vital][i] = p.m.releases.WithLabelValues(p.name, release, specs[o.vital].name, word)
+		}
+	}
+	counters[o.vital][r].Inc()
+}
+
+func (p *project) bias(r rating) {
+	p.samples++
+	if r == good {
+		p.goods++
+	}
+	if p.samples >= biasMin {
+		flag := 0.0
+		if p.goods == 0 {
+			flag = 1
+		}
+		p.biased.Set(flag)
+	}
+	if p.samples >= biasWindow {
+		p.samples, p.goods = 0, 0
+	}
+}
+
+// cell finds the label set within the budget.
+func (p *project) cell(k setKey) (*cell, setKey) {
+	before := len(p.budget.sets)
+	c, got, folded := p.budget.cell(k)
+	if folded {
+		p.folded.Inc()
+	}
+	if n := len(p.budget.sets); n != before {
+		p.sets.Set(float64(n))
+	}
+	return c, got
+}
+
+func (p *project) observeMobile(o *observation) {
+	if o.vital <= appStartHot {
+		p.m.start[o.vital-appStartCold].WithLabelValues(p.name, o.env, o.device).Observe(o.value)
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c, k := p.cell(setKey{mobile: true, env: o.env, route: o.route, dim: o.device})
+	switch o.vital {
+	case framesSlow, framesFrozen, framesTotal:
+		if c.frames[0] == nil {
+			for i, kind := range frameKinds {
+				c.frames[i] = p.m.frames.WithLabelValues(p.name, k.env, k.route, k.dim, kind)
+			}
+		}
+		c.frames[o.vital-framesSlow].Add(o.value)
+	case stallCount:
+		if c.stalls == nil {
+			c.stalls = p.m.stalls.WithLabelValues(p.name, k.env, k.route, k.dim)
+		}
+		c.stalls.Add(o.value)
+	default:
+		if c.hist[o.vital] == nil {
+			family := map[vital]*prometheus.HistogramVec{ttid: p.m.ttid, ttfd: p.m.ttfd, stallLongest: p.m.stallLongest}[o.vital]
+			c.hist[o.vital] = family.WithLabelValues(p.name, k.env, k.route, k.dim)
+		}
+		c.hist[o.vital].Observe(o.value)
+	}
+}

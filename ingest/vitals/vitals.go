@@ -1,0 +1,278 @@
+package vitals
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+
+	"breakwater/ingest"
+	"breakwater/schemas"
+)
+
+// Vitals records measurements. It is safe for concurrent use.
+type Vitals struct {
+	cfg      Config
+	m        *metrics
+	clients  *clients
+	logs     *rate.Limiter
+	projects atomic.Pointer[map[string]*project]
+	segments *lru.Cache[string, string] // span id of a page load → what it is called
+
+	mu    sync.Mutex
+	seed  uint64
+	table *table
+	pages map[scope]time.Time // when a beacon of this scope was seen last
+
+	addMu sync.Mutex // serialises changes of projects
+}
+
+var _ ingest.Recorder = (*Vitals)(nil)
+
+// New makes a recorder and registers its metrics. Call SetProjects, LoadFile
+// if there is a snapshot, and Run.
+func New(cfg Config, reg prometheus.Registerer) *Vitals {
+	cfg = cfg.withDefaults()
+	v := &Vitals{cfg: cfg, clients: newClients(), seed: rand.Uint64(), table: newTable(cfg.MaxSeen), pages: map[scope]time.Time{}}
+	v.m = newMetrics(reg, func() float64 { return float64(v.Pending()) }, cfg.SeriesPerProject)
+	v.logs = rate.NewLimiter(rate.Limit(max(cfg.LogPerSecond, 0)), 10)
+	segments, err := lru.New[string, string](8192)
+	if err != nil {
+		panic(err) // only for a size below 1
+	}
+	v.segments = segments
+	empty := map[string]*project{}
+	v.projects.Store(&empty)
+	return v
+}
+
+// SetProjects puts projects and their route templates in force, at start and
+// after a reload. Projects that stay keep their budgets; those that are gone
+// keep their series until the process ends.
+func (v *Vitals) SetProjects(list []Project) {
+	v.addMu.Lock()
+	defer v.addMu.Unlock()
+	old := *v.projects.Load()
+	next := make(map[string]*project, len(list)+len(old))
+	for name, p := range old {
+		next[name] = p
+	}
+	for _, c := range list {
+		p := next[c.Name]
+		if p == nil {
+			p = v.newProject(c.Name)
+			next[c.Name] = p
+		}
+		p.settings.Store(&settings{router: newRouter(c.Routes), fromSentry: c.FromSentry})
+	}
+	v.projects.Store(&next)
+}
+
+// project finds the state of a project; one that SetProjects did not name gets
+// defaults. Names come from the configuration, so they are few.
+func (v *Vitals) project(name string) *project {
+	if p := (*v.projects.Load())[name]; p != nil {
+		return p
+	}
+	v.SetProjects([]Project{{Name: name, FromSentry: true}})
+	return (*v.projects.Load())[name]
+}
+
+// Pending is how many page views wait to settle.
+func (v *Vitals) Pending() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return len(v.table.entries)
+}
+
+// Run settles what is due, once a second, until ctx ends. What still waits
+// then is for SaveFile, or for Flush.
+func (v *Vitals) Run(ctx context.Context) error {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+			v.Tick(v.cfg.Now())
+		}
+	}
+}
+
+// Tick observes what has settled at now.
+func (v *Vitals) Tick(now time.Time) {
+	v.mu.Lock()
+	done := v.table.due(now, v.cfg.Settle, v.cfg.SettleMax, nil)
+	for s, last := range v.pages {
+		if now.Sub(last) > precedence {
+			delete(v.pages, s)
+		}
+	}
+	done = v.decide(done, now)
+	v.mu.Unlock()
+	observeAll(done)
+}
+
+// Flush observes everything that waits, settled or not.
+func (v *Vitals) Flush() {
+	now := v.cfg.Now()
+	v.mu.Lock()
+	var done []*entry
+	for e := v.table.quietest(); e != nil; e = v.table.quietest() {
+		done = append(done, e)
+	}
+	done = v.decide(done, now)
+	v.mu.Unlock()
+	observeAll(done)
+}
+
+func observeAll(done []*entry) {
+	for _, e := range done {
+		e.project.observe(&e.observation)
+	}
+}
+
+// precedence is how long a beacon keeps Sentry's values of the same vital out.
+const precedence = 10 * time.Minute
+
+// maxScopes bounds the memory of the precedence rule.
+const maxScopes = 10_000
+
+// scope is where beacons and Sentry traffic would count the same page views.
+type scope struct {
+	project *project
+	release string
+	vital   vital
+}
+
+// decide drops what a beacon supersedes. The caller holds mu.
+func (v *Vitals) decide(done []*entry, now time.Time) []*entry {
+	kept := done[:0]
+	for _, e := range done {
+		if e.sentry && v.superseded(&e.observation, now) {
+			e.project.reject(e.vital, reasonSuperseded)
+			continue
+		}
+		kept = append(kept, e)
+	}
+	return kept
+}
+
+func (v *Vitals) superseded(o *observation, now time.Time) bool {
+	for _, release := range [2]string{o.release, ""} {
+		if last, ok := v.pages[scope{o.project, release, o.vital}]; ok && now.Sub(last) <= precedence {
+			return true
+		}
+	}
+	return false
+}
+
+// Record takes the entries of a beacon and returns how many were usable: those
+// that were counted, wait to settle, came late or came from a bot. It is
+// cheap: no input or output, no waiting but for short locks.
+func (v *Vitals) Record(req *ingest.Request, b *schemas.Beacon) int {
+	c := v.clients.read(req.UserAgent, req.Header)
+	return v.record(req, b, c)
+}
+
+// record does the work of Record; c is who sent it.
+func (v *Vitals) record(req *ingest.Request, b *schemas.Beacon, c client) (used int) {
+	name := ingest.UnknownProject
+	rule := ingest.ReleaseRule{}
+	if req.Project != nil {
+		name, rule = req.Project.Name, req.Project.Release
+	}
+	p := v.project(name)
+	set := p.settings.Load()
+	now := v.cfg.Now()
+	page := v.page(p, req, b, rule, c, now)
+	wrong := inconsistent(b.Vitals)
+	var early []*entry
+	for i := range b.Vitals {
+		e := &b.Vitals[i]
+		r, ok, fine := v.judge(p, set, b, e, &page, wrong)
+		if fine {
+			used++
+		}
+		if !ok {
+			continue
+		}
+		p.traffic[c.traffic].Inc()
+		if c.traffic == bot && !v.cfg.CountBots {
+			continue
+		}
+		r.sentry = b.Source == SourceSentry && r.vital < webVitals
+		early = v.settle(r, e.ID, now, early)
+		p.logPoor(v, r, e)
+	}
+	observeAll(early)
+	return used
+}
+
+// SourceSentry marks beacons that were read out of Sentry traffic.
+const SourceSentry = "sentry"
+
+// settle puts a report where it belongs: observed at once, waiting, or late.
+// Entries that have to go early to make room are added to early.
+func (v *Vitals) settle(r *report, id string, now time.Time, early []*entry) []*entry {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if r.vital < webVitals && !r.sentry {
+		v.note(scope{r.project, r.release, r.vital}, now)
+	}
+	switch {
+	case id == "":
+		if r.sentry && v.superseded(&r.observation, now) {
+			r.project.reject(r.vital, reasonSuperseded)
+			return early
+		}
+		return append(early, &entry{observation: r.observation})
+	case r.vital >= webVitals:
+		if !v.table.seen.Add(v.key(r, id)) {
+			return early
+		}
+		return append(early, &entry{observation: r.observation})
+	}
+	r.key = v.key(r, id)
+	if v.table.put(r, now) {
+		r.project.late[r.vital].Inc()
+		return early
+	}
+	if len(v.table.entries) > v.cfg.MaxPending {
+		v.m.early.Inc()
+		return append(early, v.decide([]*entry{v.table.quietest()}, now)...)
+	}
+	return early
+}
+
+func (v *Vitals) note(s scope, now time.Time) {
+	if _, ok := v.pages[s]; !ok && len(v.pages) >= maxScopes {
+		return
+	}
+	v.pages[s] = now
+}
+
+// key is the identity of a page view's vital. 64 bits are enough: with a million
+// ids remembered, one in ten million would be taken for another. The seed keeps
+// a stranger from choosing collisions.
+func (v *Vitals) key(r *report, id string) uint64 {
+	var buf [192]byte
+	b := append(buf[:0], r.project.name...)
+	b = append(b, 0, byte(r.vital))
+	if r.sentry {
+		b = append(b, 's')
+	}
+	b = append(b, 0)
+	b = append(b, id...)
+	for s := v.seed; s != 0; s >>= 8 {
+		b = append(b, byte(s))
+	}
+	return xxhash.Sum64(b)
+}
