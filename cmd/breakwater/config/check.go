@@ -1,0 +1,199 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"regexp"
+	"strings"
+)
+
+// checker looks at a decoded configuration as a whole.
+type checker struct {
+	*Config
+	*decoder
+	// from names the environment variable that a key was taken from.
+	from map[string]string
+	// bad holds the keys that already have a problem: one each is enough.
+	bad map[string]bool
+}
+
+func newChecker(c *Config, d *decoder) *checker {
+	k := &checker{Config: c, decoder: d, from: map[string]string{}, bad: map[string]bool{}}
+	for _, p := range d.problems {
+		k.bad[p.Key] = true
+	}
+	return k
+}
+
+// add reports a problem of a key at its place in the file, or, for a key that
+// the file does not have, at the place of what should hold it.
+func (c *checker) add(key, reason, fix string) {
+	if c.bad[key] {
+		return
+	}
+	c.bad[key] = true
+	if name := c.from[key]; name != "" {
+		p := Problem{File: "environment", Key: name, Reason: reason, Fix: fix}
+		for _, have := range c.problems {
+			if have == p {
+				return
+			}
+		}
+		c.problems = append(c.problems, p)
+		return
+	}
+	c.decoder.add(c.place(key), key, reason, fix)
+}
+
+// place finds a key or the nearest one above it.
+func (c *checker) place(key string) place {
+	for k := key; k != ""; {
+		if at, ok := c.places[k]; ok && at.line > 0 {
+			return at
+		}
+		cut := strings.LastIndexAny(k, ".[")
+		if cut < 0 {
+			break
+		}
+		k = k[:cut]
+	}
+	if c.file == "" || c.file == environment {
+		return place{}
+	}
+	return place{1, 1}
+}
+
+// quote shows a value, unless it is secret or came from the environment.
+func (c *checker) quote(key string, t reflect.Type, text string) string {
+	if len(c.vars[key]) > 0 || c.from[key] == "" && !hidden(t, key) {
+		return c.decoder.quote(key, reflect.New(t).Elem(), text)
+	}
+	if hidden(t, key) {
+		return "value"
+	}
+	return quoted(text)
+}
+
+// check runs all checks; afterwards c.problems is complete.
+func (c *checker) check() {
+	c.checkTags()
+	c.checkServer()
+	c.checkLimits()
+	c.checkSpool()
+	c.checkLogs()
+	c.checkScrub("scrub", c.Scrub)
+	c.checkVitals()
+	c.checkProjects()
+}
+
+func (c *checker) checkLimits() {
+	l := c.Limits
+	for _, s := range []struct {
+		key  string
+		size Size
+	}{{"request_size", l.RequestSize}, {"event_size", l.EventSize}, {"attachment_size", l.AttachmentSize}, {"beacon_size", l.BeaconSize}} {
+		if s.size > l.DecompressedSize {
+			c.add("limits."+s.key, fmt.Sprintf("%s is more than limits.decompressed_size (%s), so it could never be reached", s.size, l.DecompressedSize),
+				"lower it, or raise limits.decompressed_size")
+		}
+	}
+	c.checkLimit("limits.per_ip", l.PerIP)
+	if l.PerIP.Burst < minBurst {
+		c.add("limits.per_ip.burst", fmt.Sprintf("%d would refuse a phone that comes back online: its SDK sends up to %d cached envelopes at once", l.PerIP.Burst, minBurst),
+			fmt.Sprintf("use at least %d", minBurst))
+	}
+}
+
+// minBurst is how many envelopes the mobile SDKs cache while offline.
+const minBurst = 30
+
+func (c *checker) checkLimit(key string, l Limit) {
+	if l.Rate.Count <= 0 {
+		c.add(key+".rate", "is missing", "give a rate, such as rate: 100/s")
+	}
+}
+
+func (c *checker) checkSpool() {
+	s := c.Spool
+	if s.Engine == "jetstream" {
+		c.add("spool.engine", "jetstream is not available in this build", "use disk")
+	}
+	if s.MaxSize <= c.Limits.RequestSize {
+		c.add("spool.max_size", fmt.Sprintf("%s does not hold a single request of limits.request_size (%s)", s.MaxSize, c.Limits.RequestSize), "raise it, 1GiB or more is sensible")
+	}
+	switch room := Size(float64(s.MaxSize) * s.ProjectShare.Float()); {
+	case s.ProjectShare <= 0:
+		c.add("spool.project_share", "must be above 0, or no project could send anything", "use 1 for no bound, 0.5 for half")
+	case room <= c.Limits.RequestSize:
+		c.add("spool.project_share", fmt.Sprintf("leaves a project %d bytes, less than one request of limits.request_size (%s)", room, c.Limits.RequestSize), "raise it, or raise spool.max_size")
+	}
+}
+
+func (c *checker) checkLogs() {
+	for i, o := range c.Logs.Outputs {
+		key := fmt.Sprintf("logs.outputs[%d]", i)
+		var needs, takes []string
+		switch o.Type {
+		case "stdout", "stderr":
+			takes = []string{"format"}
+		case "syslog":
+			needs, takes = []string{"address"}, []string{"network", "address", "facility", "ca_file"}
+		case "file":
+			needs, takes = []string{"path"}, []string{"path", "max_size", "keep"}
+		default:
+			continue
+		}
+		c.checkFields(key, o.Type, reflect.ValueOf(o), needs, append(takes, "type"))
+	}
+}
+
+// checkFields reports the fields that a type of upstream or output needs and
+// that are missing, and those that are given and have no meaning for it.
+func (c *checker) checkFields(key, typ string, v reflect.Value, needs, takes []string) {
+	for _, name := range needs {
+		if v.Field(fieldOf(v.Type(), name)).IsZero() {
+			c.add(join(key, name), "is missing; "+typ+" needs it", "add "+name+" here")
+		}
+	}
+	allowed := map[string]bool{}
+	for _, name := range takes {
+		allowed[name] = true
+	}
+	for _, name := range keysOf(v.Type()) {
+		if _, given := c.places[join(key, name)]; given && !allowed[name] {
+			c.add(join(key, name), "has no meaning for type "+typ, "remove it, or change the type")
+		}
+	}
+}
+
+func (c *checker) checkScrub(key string, s Scrub) {
+	seen := map[string]int{}
+	for i, r := range s.Rules {
+		at := fmt.Sprintf("%s.rules[%d]", key, i)
+		if r.Pattern == "" && r.Path == "" {
+			c.add(at, "rule has neither pattern nor path, so it would remove everything", "add one of them")
+		}
+		if re, err := regexp.Compile(r.Pattern); err == nil && r.Pattern != "" && re.MatchString("") {
+			c.add(at+".pattern", quoted(r.Pattern)+" matches the empty text, so it would match everywhere", "let it match at least one character, for example with + instead of *")
+		}
+		if first, twice := seen[r.Name]; twice && r.Name != "" {
+			c.add(at+".name", fmt.Sprintf("%q is already the name of rule %d", r.Name, first), "give each rule its own name")
+		}
+		seen[r.Name] = i
+	}
+}
+
+// MaxLabelSets bounds the label sets of Web Vitals over all projects: beyond
+// it a Prometheus server suffers before the gateway does.
+const MaxLabelSets = 200_000
+
+func (c *checker) checkVitals() {
+	v := c.Vitals
+	if v.SettleMax < v.Settle {
+		c.add("vitals.settle_max", fmt.Sprintf("%s is less than vitals.settle (%s)", v.SettleMax, v.Settle), "make it at least as long; ten times is sensible")
+	}
+	if n := max(len(c.Projects), 1); v.SeriesPerProject > 0 && v.SeriesPerProject <= MaxLabelSets && v.SeriesPerProject*n > MaxLabelSets {
+		c.add("vitals.series_per_project", fmt.Sprintf("%d for each of %d projects could make %d label sets; at most %d are safe", v.SeriesPerProject, n, v.SeriesPerProject*n, MaxLabelSets),
+			fmt.Sprintf("use at most %d", MaxLabelSets/n))
+	}
+}

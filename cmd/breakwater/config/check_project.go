@@ -1,0 +1,128 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"sort"
+	"strconv"
+
+	"breakwater/schemas"
+)
+
+// owners remembers who has a name that only one may have.
+type owners map[string]string
+
+// take reports under key that value is taken, or takes it.
+func (o owners) take(c *checker, key, value, what, fix string) {
+	if value == "" || value == "0" {
+		return
+	}
+	if first, taken := o[value]; taken {
+		c.add(key, fmt.Sprintf("%s %s is already used by %s", what, quoted(value), first), fix)
+		return
+	}
+	o[value] = key
+}
+
+func (c *checker) checkProjects() {
+	ids, names, keys := owners{}, owners{}, owners{}
+	for i, p := range c.Projects {
+		at := fmt.Sprintf("projects[%d]", i)
+		ids.take(c, at+".id", strconv.FormatUint(p.ID, 10), "id", "give each project its own id")
+		names.take(c, at+".name", p.Name, "name", "give each project its own name")
+		for j, k := range p.Keys {
+			keys.take(c, fmt.Sprintf("%s.keys[%d].public", at, j), k.Public, "key", "make a new one: openssl rand -hex 16")
+		}
+		if len(p.Keys) == 0 && !c.implicit {
+			c.add(at+".keys", "is missing; nobody could send to this project", "add keys: [{public: …}] with the output of: openssl rand -hex 16")
+		}
+		c.checkProject(at, p)
+	}
+	// An alias may be nobody's key, id or alias; its own project's included,
+	// because it would then say nothing.
+	for i, p := range c.Projects {
+		for j, a := range p.Aliases {
+			key := fmt.Sprintf("projects[%d].aliases[%d]", i, j)
+			if owner, taken := ids[a]; taken {
+				c.add(key, fmt.Sprintf("%s is already used by %s", quoted(a), owner), "remove it")
+				continue
+			}
+			keys.take(c, key, a, "alias", "remove it from one of them")
+		}
+	}
+}
+
+func (c *checker) checkProject(at string, p Project) {
+	if p.Name == reservedName {
+		c.add(at+".name", quoted(p.Name)+" is the label of requests without a project", "choose another name")
+	}
+	names := owners{}
+	for j, u := range p.Upstreams {
+		key := fmt.Sprintf("%s.upstreams[%d]", at, j)
+		names.take(c, key+".name", u.Name, "name", "give each upstream of a project its own name")
+		c.checkUpstream(key, u)
+	}
+	c.checkLimit(at+".limits.per_key", p.Limits.PerKey)
+	for _, name := range sortedKeys(p.Limits.Categories) {
+		c.checkLimit(at+".limits.categories."+name, p.Limits.Categories[name])
+	}
+	c.checkSpellings(at+".limits.categories", sortedKeys(p.Limits.Categories))
+	c.checkSpellings(at+".limits.quota", sortedKeys(p.Limits.Quota))
+	c.checkScrub(at+".scrub", p.Scrub)
+}
+
+// reservedName is what metrics call requests that belong to no project.
+const reservedName = "__unknown__"
+
+// checkSpellings reports a category that stands there under two names.
+func (c *checker) checkSpellings(key string, names []string) {
+	seen := map[schemas.Category]string{}
+	for _, name := range names {
+		cat, ok := schemas.ParseCategory(name)
+		if first, twice := seen[cat]; ok && twice {
+			c.add(key+"."+name, fmt.Sprintf("is another name of %s, which is also here", first), "keep one of them")
+		}
+		seen[cat] = name
+	}
+}
+
+func (c *checker) checkUpstream(key string, u Upstream) {
+	common := []string{"name", "type", "concurrency", "timeout", "max_attempts"}
+	var needs, takes []string
+	switch u.Type {
+	case "sentry":
+		takes = []string{"dsn", "encoding"}
+		if u.DSN != "" {
+			c.checkLoop(key+".dsn", u.DSN)
+		}
+	case "elasticsearch":
+		needs, takes = []string{"url", "index"}, []string{"url", "index", "api_key", "username", "password", "ca_file", "encoding"}
+		if u.APIKey != "" && u.Username != "" {
+			c.add(key+".api_key", "is given beside username", "keep one way to log in")
+		}
+	case "loki":
+		needs, takes = []string{"url"}, []string{"url", "tenant", "labels", "username", "password", "ca_file", "encoding"}
+	case "syslog":
+		needs, takes = []string{"address"}, []string{"network", "address", "facility", "ca_file"}
+	case "file":
+		needs, takes = []string{"path"}, []string{"path", "max_size", "keep"}
+	default:
+		return // the type itself is reported
+	}
+	c.checkFields(key, u.Type, reflect.ValueOf(u), needs, append(takes, common...))
+	if u.Password != "" && u.Username == "" {
+		c.add(key+".username", "is missing; password needs it", "add username here")
+	}
+	if u.Encoding == "zstd" && u.Type != "sentry" {
+		c.add(key+".encoding", "zstd is not understood by "+u.Type, "use gzip or none")
+	}
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
