@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -33,73 +35,139 @@ var jsonLenient = []jsontext.Options{
 type Object struct {
 	raw     []byte
 	members []member
+	edits   []edit
 	edited  bool
+	inline  [20]member // most objects need no further allocation
 }
 
+// member is one member of the original text, or one that Set added.
 type member struct {
-	name    string
-	raw     jsontext.Value // the value's bytes, inside Object.raw or set by an edit
-	start   int            // offset of the name's opening quote; -1 for an added member
-	end     int            // offset just after the value
-	deleted bool
-	changed bool
+	start, nameEnd, value, end int32 // see span; start is -1 for an added member
+	// edit is 0 for a member as it came, gone for a deleted one, else 1 + the index of its edit.
+	edit    int32
+	escaped bool
+}
+
+const gone = -1
+
+type edit struct {
+	name  string // of an added member
+	value jsontext.Value
 }
 
 // ParseObject reads the top level of a JSON object. Values are checked for
 // syntax but not decoded. The object keeps raw; the caller must not change it.
 // Errors: ErrNotObject, ErrTrailing, or a *jsontext.SyntacticError.
 func ParseObject(raw []byte) (*Object, error) {
-	dec := jsontext.NewDecoder(bytes.NewBuffer(raw), jsonLenient...)
-	tok, err := dec.ReadToken()
-	if err != nil {
-		if errors.Is(err, io.EOF) {
-			return nil, ErrNotObject
-		}
-		return nil, err
+	if len(raw) > math.MaxInt32 {
+		return nil, fmt.Errorf("JSON object of %d bytes is too large", len(raw))
 	}
-	if tok.Kind() != '{' {
+	p := parsers.Get().(*parser)
+	defer p.release()
+	p.reset(raw)
+	switch tok, err := p.dec.ReadToken(); {
+	case errors.Is(err, io.EOF):
+		return nil, ErrNotObject
+	case err != nil:
+		return nil, err
+	case tok.Kind() != '{':
 		return nil, ErrNotObject
 	}
-	o := &Object{raw: raw, members: make([]member, 0, 24)}
-	for dec.PeekKind() != '}' {
-		name, err := dec.ReadValue()
+	o := &Object{raw: raw}
+	o.members = o.inline[:0]
+	for p.dec.PeekKind() != '}' {
+		name, err := p.dec.ReadValue()
 		if err != nil {
 			return nil, err
 		}
-		start := int(dec.InputOffset()) - len(name)
-		text := string(name[1 : len(name)-1])
-		if bytes.IndexByte(name, '\\') >= 0 {
-			plain, err := jsontext.AppendUnquote(nil, name)
-			if err == nil || len(plain) > 0 {
-				text = string(plain)
-			}
-		}
-		value, err := dec.ReadValue()
+		nameEnd, nameLen := int(p.dec.InputOffset()), len(name)
+		escaped := bytes.IndexByte(name, '\\') >= 0
+		value, err := p.dec.ReadValue() // makes name invalid
 		if err != nil {
 			return nil, err
 		}
-		end := int(dec.InputOffset())
-		o.members = append(o.members, member{name: text, raw: raw[end-len(value) : end], start: start, end: end})
+		end := int(p.dec.InputOffset())
+		o.members = append(o.members, member{
+			start: int32(nameEnd - nameLen), nameEnd: int32(nameEnd), value: int32(end - len(value)), end: int32(end), escaped: escaped,
+		})
 	}
-	if _, err := dec.ReadToken(); err != nil {
+	if _, err := p.dec.ReadToken(); err != nil {
 		return nil, err
 	}
-	rest := raw[dec.InputOffset():]
-	if len(bytes.TrimLeft(rest, " \t\r\n")) > 0 {
+	if skipSpace(raw, int(p.dec.InputOffset())) < len(raw) {
 		return nil, ErrTrailing
 	}
 	return o, nil
+}
+
+// parser is a pooled jsontext decoder; given a *bytes.Buffer the decoder reads
+// the text in place. Making one per object costs half as much again as reading
+// an event of 4 KB.
+type parser struct {
+	buf bytes.Buffer
+	dec jsontext.Decoder
+}
+
+var parsers = sync.Pool{New: func() any { return new(parser) }}
+
+func (p *parser) reset(raw []byte) {
+	p.buf = *bytes.NewBuffer(raw)
+	p.dec.Reset(&p.buf, jsonLenient...)
+}
+
+// release lets go of the text, so that the pool keeps no payload alive.
+func (p *parser) release() {
+	p.reset(nil)
+	parsers.Put(p)
+}
+
+// nameIs compares without allocating.
+func (o *Object) nameIs(m *member, name string) bool {
+	switch {
+	case m.start < 0:
+		return m.edit > 0 && o.edits[m.edit-1].name == name
+	case m.escaped:
+		return string(o.nameOf(m)) == name
+	}
+	return string(o.raw[m.start+1:m.nameEnd-1]) == name
+}
+
+func (o *Object) nameOf(m *member) []byte {
+	if m.start < 0 {
+		if m.edit <= 0 {
+			return nil
+		}
+		return []byte(o.edits[m.edit-1].name)
+	}
+	return span{start: int(m.start), nameEnd: int(m.nameEnd)}.name(o.raw)
+}
+
+func (o *Object) valueOf(m *member) jsontext.Value {
+	if m.edit > 0 {
+		return o.edits[m.edit-1].value
+	}
+	return jsontext.Value(o.raw[m.value:m.end])
 }
 
 // Get returns the raw JSON of a member's value. The bytes belong to the
 // object: read them, do not change them.
 func (o *Object) Get(name string) (jsontext.Value, bool) {
 	for i := len(o.members) - 1; i >= 0; i-- {
-		if m := &o.members[i]; m.name == name && !m.deleted {
-			return m.raw, true
+		if m := &o.members[i]; m.edit != gone && o.nameIs(m, name) {
+			return o.valueOf(m), true
 		}
 	}
 	return nil, false
+}
+
+// Path returns the raw value found by walking down objects by name, edits of
+// this object included.
+func (o *Object) Path(name string, rest ...string) (jsontext.Value, bool) {
+	v, ok := o.Get(name)
+	if !ok || len(rest) == 0 {
+		return v, ok
+	}
+	return Lookup(v, rest...)
 }
 
 // String returns a member that is a JSON string, decoded; ok is false when it
@@ -128,9 +196,13 @@ func (o *Object) Names() []string {
 	names := make([]string, 0, len(o.members))
 	seen := make(map[string]bool, len(o.members))
 	for i := range o.members {
-		if m := &o.members[i]; !m.deleted && !seen[m.name] {
-			seen[m.name] = true
-			names = append(names, m.name)
+		m := &o.members[i]
+		if m.edit == gone {
+			continue
+		}
+		if name := string(o.nameOf(m)); !seen[name] {
+			seen[name] = true
+			names = append(names, name)
 		}
 	}
 	return names
@@ -139,14 +211,23 @@ func (o *Object) Names() []string {
 // HasDuplicates tells whether a key stands twice. Relay refuses an envelope
 // header like that; event payloads may have them.
 func (o *Object) HasDuplicates() bool {
-	seen := make(map[string]bool, len(o.members))
-	for i := range o.members {
-		if seen[o.members[i].name] {
-			return true
+	if len(o.members) <= cap(o.inline) {
+		for i := range o.members {
+			for j := range i {
+				if bytes.Equal(o.nameOf(&o.members[i]), o.nameOf(&o.members[j])) && o.members[i].edit != gone && o.members[j].edit != gone {
+					return true
+				}
+			}
 		}
-		seen[o.members[i].name] = true
+		return false
 	}
-	return false
+	n := 0
+	for i := range o.members {
+		if o.members[i].edit != gone {
+			n++
+		}
+	}
+	return len(o.Names()) != n
 }
 
 // Set replaces a member's value, or adds the member at the end. value must be
@@ -156,17 +237,23 @@ func (o *Object) Set(name string, value jsontext.Value) {
 	done := false
 	for i := len(o.members) - 1; i >= 0; i-- {
 		m := &o.members[i]
-		if m.name != name || m.deleted {
+		if m.edit == gone || !o.nameIs(m, name) {
 			continue
 		}
-		if done {
-			m.deleted = true
-			continue
+		switch {
+		case done:
+			m.edit = gone
+		case m.edit > 0:
+			o.edits[m.edit-1].value = value
+		default:
+			o.edits = append(o.edits, edit{value: value})
+			m.edit = int32(len(o.edits))
 		}
-		m.raw, m.changed, done = value, true, true
+		done = true
 	}
 	if !done {
-		o.members = append(o.members, member{name: name, raw: value, start: -1})
+		o.edits = append(o.edits, edit{name: name, value: value})
+		o.members = append(o.members, member{start: -1, edit: int32(len(o.edits))})
 	}
 }
 
@@ -176,8 +263,8 @@ func (o *Object) SetString(name, value string) { o.Set(name, QuoteString(value))
 // Delete removes a member; absent ones are no error.
 func (o *Object) Delete(name string) {
 	for i := range o.members {
-		if o.members[i].name == name && !o.members[i].deleted {
-			o.members[i].deleted, o.edited = true, true
+		if m := &o.members[i]; m.edit != gone && o.nameIs(m, name) {
+			m.edit, o.edited = gone, true
 		}
 	}
 }
@@ -191,73 +278,52 @@ func (o *Object) Bytes() []byte {
 	if !o.edited {
 		return o.raw
 	}
-	out := make([]byte, 0, len(o.raw)+64)
-	open := bytes.IndexByte(o.raw, '{')
-	out = append(out, o.raw[:open+1]...)
-	last, kept := open+1, false
+	size := len(o.raw)
+	for i := range o.edits {
+		size += len(o.edits[i].value) + len(o.edits[i].name) + 4
+	}
+	out := make([]byte, 0, size)
+	last, kept := bytes.IndexByte(o.raw, '{')+1, false
+	out = append(out, o.raw[:last]...)
 	for i := range o.members {
 		m := &o.members[i]
 		if m.start < 0 {
 			continue
 		}
 		lead := o.raw[last:m.start] // white space and the comma
-		last = m.end
-		if m.deleted {
+		last = int(m.end)
+		if m.edit == gone {
 			continue
 		}
-		if !kept {
-			lead = bytes.TrimLeft(lead, ", \t\r\n")
+		if !kept && bytes.IndexByte(lead, ',') >= 0 { // those before it are deleted
+			lead = lead[bytes.IndexByte(lead, ',')+1:]
 		}
-		out = append(out, lead...)
 		kept = true
-		if m.changed {
-			nameEnd := m.start + quotedLen(o.raw[m.start:m.end])
-			out = append(out, o.raw[m.start:nameEnd]...)
-			out = append(out, ':')
-			out = append(out, m.raw...)
-			continue
-		}
-		out = append(out, o.raw[m.start:m.end]...)
+		out = append(out, lead...)
+		out = append(out, o.raw[m.start:m.value]...)
+		out = append(out, o.valueOf(m)...)
 	}
 	tail := o.raw[last:]
 	for i := range o.members {
 		m := &o.members[i]
-		if m.start >= 0 || m.deleted {
+		if m.start >= 0 || m.edit == gone {
 			continue
 		}
 		if kept {
 			out = append(out, ',')
 		}
 		kept = true
-		out = append(out, QuoteString(m.name)...)
+		e := &o.edits[m.edit-1]
+		out = append(out, QuoteString(e.name)...)
 		out = append(out, ':')
-		out = append(out, m.raw...)
-	}
-	if i := bytes.LastIndexByte(tail, '}'); i >= 0 {
-		tail = tail[i:]
+		out = append(out, e.value...)
 	}
 	return append(out, tail...)
 }
 
-// quotedLen is the length of the JSON string at the start of b.
-func quotedLen(b []byte) int {
-	for i := 1; i < len(b); i++ {
-		switch b[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
-		}
-	}
-	return len(b)
-}
-
 // QuoteString writes s as a JSON string; invalid UTF-8 becomes U+FFFD.
 func QuoteString(s string) jsontext.Value {
-	q, err := jsontext.AppendQuote(nil, s)
-	if err != nil && len(q) == 0 { // invalid UTF-8 still yields a string; this cannot happen
-		return jsontext.Value(fmt.Sprintf("%q", s))
-	}
+	q, _ := jsontext.AppendQuote(make([]byte, 0, len(s)+2), s) // the error only tells that something became U+FFFD
 	return q
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"sync"
 )
 
 // EnvelopeError says why an envelope cannot be read. Its text is the cause a
@@ -48,15 +49,47 @@ const MaxHeaderLine = 64 << 10
 type Reader struct {
 	br   *bufio.Reader
 	cur  *payload
-	done bool
+	done bool  // the input has ended
+	err  error // the first error; nothing is read after it
 }
 
+var readBuffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 16<<10) }}
+
 // NewReader reads an envelope from r.
-func NewReader(r io.Reader) *Reader { return &Reader{br: bufio.NewReaderSize(r, 16<<10)} }
+func NewReader(r io.Reader) *Reader {
+	br := readBuffers.Get().(*bufio.Reader)
+	br.Reset(r)
+	return &Reader{br: br}
+}
+
+// fail keeps the first error: after a fault in the text nobody knows where
+// the next item begins. The buffer goes back to the pool at the end.
+func (r *Reader) fail(err error) error {
+	if r.err == nil {
+		r.err = err
+		if r.br != nil {
+			r.br.Reset(nil)
+			readBuffers.Put(r.br)
+			r.br = nil
+		}
+	}
+	return r.err
+}
 
 // Header reads the envelope header. Call it first, and once. io.EOF means
 // that the body was empty.
 func (r *Reader) Header() (EnvelopeHeader, error) {
+	if r.err != nil {
+		return EnvelopeHeader{}, r.err
+	}
+	h, err := r.header()
+	if err != nil {
+		return EnvelopeHeader{}, r.fail(err)
+	}
+	return h, nil
+}
+
+func (r *Reader) header() (EnvelopeHeader, error) {
 	line, err := r.line()
 	if err != nil {
 		return EnvelopeHeader{}, err
@@ -82,21 +115,33 @@ func (r *Reader) Header() (EnvelopeHeader, error) {
 
 // Next reads the next item's header and gives its payload to read. What is
 // left unread of the payload before is skipped. io.EOF after the last item.
+// After an error, of the header or of a payload too, every call returns it again.
 func (r *Reader) Next() (ItemHeader, io.Reader, error) {
+	if r.err != nil {
+		return ItemHeader{}, nil, r.err
+	}
+	h, err := r.next()
+	if err != nil {
+		return ItemHeader{}, nil, r.fail(err)
+	}
+	return h, r.cur, nil
+}
+
+func (r *Reader) next() (ItemHeader, error) {
 	if r.cur != nil {
 		if _, err := io.Copy(io.Discard, r.cur); err != nil {
-			return ItemHeader{}, nil, err
+			return ItemHeader{}, err
 		}
 		r.cur = nil
 	}
 	var line []byte
 	for {
 		if r.done {
-			return ItemHeader{}, nil, io.EOF
+			return ItemHeader{}, io.EOF
 		}
 		var err error
 		if line, err = r.line(); err != nil {
-			return ItemHeader{}, nil, err
+			return ItemHeader{}, err
 		}
 		if len(bytes.TrimSpace(line)) > 0 {
 			break
@@ -104,13 +149,13 @@ func (r *Reader) Next() (ItemHeader, io.Reader, error) {
 	}
 	h, err := parseItemHeader(line)
 	if err != nil {
-		return ItemHeader{}, nil, err
+		return ItemHeader{}, err
 	}
 	if r.done && h.Length > 0 {
-		return ItemHeader{}, nil, &EnvelopeError{Cause: CauseUnexpectedEOF}
+		return ItemHeader{}, &EnvelopeError{Cause: CauseUnexpectedEOF}
 	}
 	r.cur = &payload{r: r, left: h.Length, implicit: h.Length < 0, over: r.done}
-	return h, r.cur, nil
+	return h, nil
 }
 
 func parseItemHeader(line []byte) (ItemHeader, error) {
@@ -120,6 +165,9 @@ func parseItemHeader(line []byte) (ItemHeader, error) {
 	}
 	if err != nil {
 		return ItemHeader{}, &EnvelopeError{Cause: CauseInvalidItem, Err: err}
+	}
+	if o.HasDuplicates() { // two lengths would frame the rest in two ways
+		return ItemHeader{}, &EnvelopeError{Cause: CauseInvalidItem, Err: errors.New("duplicate key")}
 	}
 	h := ItemHeader{Object: o, Length: -1}
 	var ok bool
@@ -169,12 +217,22 @@ type payload struct {
 }
 
 func (p *payload) Read(b []byte) (int, error) {
-	if p.over {
+	switch {
+	case p.over:
 		return 0, io.EOF
-	}
-	if len(b) == 0 {
+	case p.r.err != nil:
+		return 0, p.r.err
+	case len(b) == 0:
 		return 0, nil
 	}
+	n, err := p.read(b)
+	if err != nil && err != io.EOF { //nolint:errorlint // our own, as it is
+		return n, p.r.fail(err)
+	}
+	return n, err
+}
+
+func (p *payload) read(b []byte) (int, error) {
 	if p.implicit {
 		return p.readLine(b)
 	}
@@ -187,7 +245,10 @@ func (p *payload) Read(b []byte) (int, error) {
 	n, err := p.r.br.Read(b)
 	p.left -= int64(n)
 	if errors.Is(err, io.EOF) {
-		p.over, p.r.done = true, true
+		if p.left == 0 { // the last bytes and the end came together
+			return n, nil
+		}
+		p.r.done = true
 		return n, &EnvelopeError{Cause: CauseUnexpectedEOF}
 	}
 	return n, err
@@ -195,17 +256,16 @@ func (p *payload) Read(b []byte) (int, error) {
 
 // end takes the newline that must follow a payload of declared length.
 func (p *payload) end() error {
-	p.over = true
 	c, err := p.r.br.ReadByte()
 	switch {
 	case errors.Is(err, io.EOF):
 		p.r.done = true
-		return io.EOF
 	case err != nil:
 		return err
 	case c != '\n':
 		return &EnvelopeError{Cause: CauseMissingNewline}
 	}
+	p.over = true
 	return io.EOF
 }
 
