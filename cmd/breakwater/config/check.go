@@ -3,7 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
-	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -131,36 +131,22 @@ func (c *checker) checkSpool() {
 
 func (c *checker) checkLogs() {
 	for i, o := range c.Logs.Outputs {
-		key := fmt.Sprintf("logs.outputs[%d]", i)
-		var needs, takes []string
-		switch o.Type {
-		case "stdout", "stderr":
-			takes = []string{"format"}
-		case "syslog":
-			needs, takes = []string{"address"}, []string{"network", "address", "facility", "ca_file"}
-		case "file":
-			needs, takes = []string{"path"}, []string{"path", "max_size", "keep"}
-		default:
-			continue
+		if kind, known := outputKinds[o.Type]; known {
+			c.checkFields(fmt.Sprintf("logs.outputs[%d]", i), o.Type, reflect.ValueOf(o), kind)
 		}
-		c.checkFields(key, o.Type, reflect.ValueOf(o), needs, append(takes, "type"))
 	}
 }
 
 // checkFields reports the fields that a type of upstream or output needs and
 // that are missing, and those that are given and have no meaning for it.
-func (c *checker) checkFields(key, typ string, v reflect.Value, needs, takes []string) {
-	for _, name := range needs {
+func (c *checker) checkFields(key, typ string, v reflect.Value, k kind) {
+	for _, name := range k.needs {
 		if v.Field(fieldOf(v.Type(), name)).IsZero() {
 			c.add(join(key, name), "is missing; "+typ+" needs it", "add "+name+" here")
 		}
 	}
-	allowed := map[string]bool{}
-	for _, name := range takes {
-		allowed[name] = true
-	}
 	for _, name := range keysOf(v.Type()) {
-		if _, given := c.places[join(key, name)]; given && !allowed[name] {
+		if _, given := c.places[join(key, name)]; given && !slices.Contains(k.keys(), name) {
 			c.add(join(key, name), "has no meaning for type "+typ, "remove it, or change the type")
 		}
 	}
@@ -172,9 +158,6 @@ func (c *checker) checkScrub(key string, s Scrub) {
 		at := fmt.Sprintf("%s.rules[%d]", key, i)
 		if r.Pattern == "" && r.Path == "" {
 			c.add(at, "rule has neither pattern nor path, so it would remove everything", "add one of them")
-		}
-		if re, err := regexp.Compile(r.Pattern); err == nil && r.Pattern != "" && re.MatchString("") {
-			c.add(at+".pattern", quoted(r.Pattern)+" matches the empty text, so it would match everywhere", "let it match at least one character, for example with + instead of *")
 		}
 		if first, twice := seen[r.Name]; twice && r.Name != "" {
 			c.add(at+".name", fmt.Sprintf("%q is already the name of rule %d", r.Name, first), "give each rule its own name")

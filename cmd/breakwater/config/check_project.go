@@ -87,29 +87,17 @@ func (c *checker) checkSpellings(key string, names []string) {
 }
 
 func (c *checker) checkUpstream(key string, u Upstream) {
-	common := []string{"name", "type", "concurrency", "timeout", "max_attempts"}
-	var needs, takes []string
-	switch u.Type {
-	case "sentry":
-		takes = []string{"dsn", "encoding"}
-		if u.DSN != "" {
-			c.checkLoop(key+".dsn", u.DSN)
-		}
-	case "elasticsearch":
-		needs, takes = []string{"url", "index"}, []string{"url", "index", "api_key", "username", "password", "ca_file", "encoding"}
-		if u.APIKey != "" && u.Username != "" {
-			c.add(key+".api_key", "is given beside username", "keep one way to log in")
-		}
-	case "loki":
-		needs, takes = []string{"url"}, []string{"url", "tenant", "labels", "username", "password", "ca_file", "encoding"}
-	case "syslog":
-		needs, takes = []string{"address"}, []string{"network", "address", "facility", "ca_file"}
-	case "file":
-		needs, takes = []string{"path"}, []string{"path", "max_size", "keep"}
-	default:
+	kind, known := upstreamKinds[u.Type]
+	if !known {
 		return // the type itself is reported
 	}
-	c.checkFields(key, u.Type, reflect.ValueOf(u), needs, append(takes, common...))
+	c.checkFields(key, u.Type, reflect.ValueOf(u), kind)
+	if u.Type == "sentry" && u.DSN != "" {
+		c.checkLoop(key+".dsn", u.DSN)
+	}
+	if u.APIKey != "" && u.Username != "" {
+		c.add(key+".api_key", "is given beside username", "keep one way to log in")
+	}
 	if u.Password != "" && u.Username == "" {
 		c.add(key+".username", "is missing; password needs it", "add username here")
 	}

@@ -109,8 +109,7 @@ func (c *checker) checkLoop(key string, dsn Secret) {
 	if err != nil {
 		return
 	}
-	to := url.URL{Scheme: d.Scheme, Host: d.Host}
-	toHost, toPort := to.Hostname(), to.Port()
+	toHost, toPort := hostOf(d), (&url.URL{Host: d.Host}).Port()
 	if toPort == "" {
 		toPort = map[string]string{"http": "80", "https": "443"}[d.Scheme]
 	}
@@ -130,3 +129,6 @@ func (c *checker) ownName(host string) bool {
 	own, err := os.Hostname()
 	return err == nil && own != "" && strings.EqualFold(own, host)
 }
+
+// hostOf is a DSN's host without its port.
+func hostOf(d schemas.DSN) string { return (&url.URL{Host: d.Host}).Hostname() }

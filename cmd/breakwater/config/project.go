@@ -3,9 +3,9 @@ package config
 // Project is one application that may send.
 type Project struct {
 	// Number of the project, the last part of its DSN.
-	ID uint64 `yaml:"id" validate:"min=1,max=18446744073709551615"`
+	ID uint64 `yaml:"id" validate:"min=1,max=18446744073709551615" jsonschema:"required"`
 	// Name of the project: the project label of all metrics.
-	Name string `yaml:"name" validate:"name"`
+	Name string `yaml:"name" validate:"name" jsonschema:"required"`
 	// Public keys that clients send.
 	Keys []Key `yaml:"keys" validate:"max=100,dive"`
 	// Further public keys or project ids that are accepted from a tunnelled DSN.
@@ -33,7 +33,7 @@ type Project struct {
 // Key is one public key.
 type Key struct {
 	// The key: 32 lower-case hexadecimal digits, such as `openssl rand -hex 16` prints.
-	Public string `yaml:"public" validate:"publickey"`
+	Public string `yaml:"public" validate:"publickey" jsonschema:"required"`
 	// A name for people.
 	Name string `yaml:"name" validate:"omitempty,name"`
 }
@@ -129,7 +129,7 @@ type Filters struct {
 // Storm is the control of error storms.
 type Storm struct {
 	// Time after which an error counts as new again.
-	Window Duration `yaml:"window" validate:"between=1s 24h"`
+	Window Duration `yaml:"window" validate:"between=1s 1h"`
 	// Reports of the same error that pass in a window before thinning begins.
 	First int `yaml:"first" validate:"min=1,max=1000000"`
 	// After that, one in so many passes; 1 lets all pass.
@@ -179,11 +179,11 @@ type Scrub struct {
 // ScrubRule is one own rule. It needs a pattern, a path or both.
 type ScrubRule struct {
 	// Name of the rule: the rule label in metrics.
-	Name string `yaml:"name" validate:"name"`
-	// Regular expression (RE2) for the part of a text that is scrubbed; without one the whole value at path is.
-	Pattern string `yaml:"pattern" validate:"omitempty,max=1000,regexp"`
-	// Where, such as user.email or contexts.*.token; a part * stands for any key, ** for any number of them. Without one, everywhere.
-	Path string `yaml:"path" validate:"omitempty,max=200,scrubpath"`
+	Name string `yaml:"name" validate:"rulename" jsonschema:"required"`
+	// Regular expression (RE2) for what is scrubbed, or a built-in type: @ip, @email, @creditcard, @iban, @usssn, @pemkey, @urlauth, @userpath, @bearer, @imei, @mac, @uuid, @anything. Without one, the whole value at path.
+	Pattern string `yaml:"pattern" validate:"omitempty,max=1000,scrubpattern"`
+	// Where, in Sentry's words: user.email, $frame.vars.**, contexts.*.token || extra.token. Without one, every text.
+	Path string `yaml:"path" validate:"omitempty,max=200"`
 	// What happens: replace with [Filtered], mask with *, hash, or remove.
 	Action string `yaml:"action" validate:"oneof=replace mask hash remove"`
 }

@@ -38,14 +38,14 @@ const (
 	indexPattern     = `^[a-z0-9{][a-z0-9_.{}+-]{0,199}$`
 	labelPattern     = `^[a-zA-Z_][a-zA-Z0-9_]{0,63}$`
 	routePattern     = `^/$|^(/([^/:*?#\s]+|:[A-Za-z_][A-Za-z0-9_]*))*(/\*)?/?$`
-	scrubPathPattern = `^(\*\*?|[^.*\s]+)(\.(\*\*?|[^.*\s]+))*$`
+	ruleNamePattern  = `^[A-Za-z0-9_-]{1,64}$`
 	originPattern    = `^(\*|((https?|\*)://)?(\*\.)?[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?(:[0-9]{1,5})?/?)$`
 )
 
 // patterns are the tags that are a pattern and nothing more.
 var patterns = map[string]string{
 	"name": namePattern, "publickey": publicKeyPattern, "alias": aliasPattern, "index": indexPattern,
-	"labelname": labelPattern, "route": routePattern, "scrubpath": scrubPathPattern, "origin": originPattern,
+	"labelname": labelPattern, "route": routePattern, "rulename": ruleNamePattern, "origin": originPattern,
 }
 
 // words are the tags this package adds to the validator for texts.
@@ -56,7 +56,7 @@ var words = map[string]word{
 	"index":         matches(indexPattern, "is not the name of an index", "use lower-case letters, digits, _ . + and -; {project} stands for the project's name"),
 	"labelname":     matches(labelPattern, "is not the name of a label", "use letters, digits and _, beginning with a letter"),
 	"route":         matches(routePattern, "is not a template for routes", "write it like /product/:id or /files/*"),
-	"scrubpath":     matches(scrubPathPattern, "is not a path", "write keys with dots between them, like user.email or contexts.*.token"),
+	"rulename":      matches(ruleNamePattern, "is not the name of a rule", "use up to 64 letters, digits, _ and -"),
 	"origin":        matches(originPattern, "is not an origin", "write *, example.com, *.example.com or https://example.com:8443"),
 	"token":         matches(`^[!-~]*$`, "holds spaces or characters that a header cannot carry", "use letters, digits and signs, for example from: openssl rand -hex 32"),
 	"listen":        listenWord,
@@ -73,7 +73,7 @@ var words = map[string]word{
 	"facility":      listWord("facility", facilities),
 	"glob":          globWord,
 	"ipcidr":        ipWord,
-	"regexp":        regexpWord,
+	"scrubpattern":  scrubPatternWord,
 }
 
 var (
@@ -229,9 +229,21 @@ func ipWord(s string) (string, string) {
 	return "is neither an address nor a network", "write 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32"
 }
 
-func regexpWord(s string) (string, string) {
-	if _, err := regexp.Compile(s); err != nil {
+// scrubTypes are the built-in patterns of scrubbing rules.
+var scrubTypes = []string{
+	"@ip", "@email", "@creditcard", "@iban", "@usssn", "@pemkey", "@urlauth", "@userpath", "@bearer", "@imei", "@mac", "@uuid", "@anything",
+}
+
+func scrubPatternWord(s string) (string, string) {
+	if strings.HasPrefix(s, "@") {
+		return listWord("type of data", scrubTypes)(s)
+	}
+	re, err := regexp.Compile(s)
+	switch {
+	case err != nil:
 		return "is not a regular expression: " + strings.TrimPrefix(err.Error(), "error parsing regexp: "), "write it in RE2 syntax (no look-ahead, no back references)"
+	case re.MatchString(""):
+		return "matches the empty text, so it would match everywhere", "let it match at least one character, for example with + instead of *"
 	}
 	return "", ""
 }
