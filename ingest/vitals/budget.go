@@ -47,8 +47,11 @@ type budget struct {
 }
 
 func newBudget(limit int) *budget {
-	return &budget{max: max(limit, 1), sets: map[setKey]*cell{}, tally: newTally()}
+	return &budget{max: max(limit, minBudget), sets: map[setKey]*cell{}, tally: newTally()}
 }
+
+// minBudget is the last resort: one set for web series, one for mobile ones.
+const minBudget = 2
 
 // others is how many places are kept for sets named __other__.
 func (b *budget) others() int { return min(48, b.max/4+1) }
@@ -69,12 +72,10 @@ func (b *budget) cell(k setKey) (c *cell, got setKey, folded bool) {
 	if c := b.sets[k]; c != nil {
 		return c, k, true
 	}
-	if len(b.sets) < b.max-1 {
+	if len(b.sets) < b.max-minBudget {
 		return b.make(k), k, true
 	}
-	// The last resort holds web and mobile series alike; they are different
-	// families, so one place is enough.
-	k = setKey{env: ingest.OtherLabel, route: ingest.OtherLabel, dim: deviceOther}
+	k.env, k.dim = ingest.OtherLabel, deviceOther
 	if c := b.sets[k]; c != nil {
 		return c, k, true
 	}
@@ -90,7 +91,7 @@ func (b *budget) make(k setKey) *cell {
 // admit tells whether a route seen that often may take a further place.
 func (b *budget) admit(seen int) bool {
 	places := b.max - b.others()
-	if b.real >= places || len(b.sets) >= b.max-1 {
+	if b.real >= places || len(b.sets) >= b.max-minBudget {
 		return false
 	}
 	switch used := float64(b.real) / float64(places); {

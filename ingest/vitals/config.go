@@ -16,7 +16,7 @@ type Config struct {
 	// SettleMax is how long an id may wait in all; default 10 min.
 	SettleMax time.Duration
 	// SeriesPerProject bounds the label sets (environment, route, device or os)
-	// of one project, those named __other__ included; default 1000.
+	// of one project, those named __other__ included; default 1000, at least 2.
 	SeriesPerProject int
 	// ReleaseSlots is how many releases have their own label, the newest ones;
 	// default 5.
