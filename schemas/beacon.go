@@ -1,22 +1,29 @@
 package schemas
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Beacon is what a page or app measured, by whichever route it came: the
 // gateway's own beacon, Sentry traffic, Faro, OpenTelemetry.
 type Beacon struct {
-	Route       string  `json:"route,omitempty" validate:"omitempty,max=2048"`
-	URL         string  `json:"url,omitempty" validate:"omitempty,max=8192"`
-	Release     string  `json:"release,omitempty" validate:"omitempty,max=200"`
-	Environment string  `json:"environment,omitempty" validate:"omitempty,max=64"`
-	Device      string  `json:"device,omitempty" validate:"omitempty,oneof=mobile tablet desktop other"`
-	OS          string  `json:"os,omitempty" validate:"omitempty,max=64"`
-	SampleRate  float64 `json:"sample_rate,omitempty" validate:"gte=0,lte=1"`
-	TraceID     string  `json:"trace_id,omitempty" validate:"omitempty,len=32,hexadecimal"`
-	Vitals      []Vital `json:"vitals" validate:"max=200"`
+	Route       string `json:"route,omitempty" validate:"omitempty,max=2048"`
+	URL         string `json:"url,omitempty" validate:"omitempty,max=8192"`
+	Release     string `json:"release,omitempty" validate:"omitempty,max=200"`
+	Environment string `json:"environment,omitempty" validate:"omitempty,max=64"`
+	Device      string `json:"device,omitempty" validate:"omitempty,oneof=mobile tablet desktop other"`
+	OS          string `json:"os,omitempty" validate:"omitempty,max=64"`
+	// SampleRate is the share of page views that measure, 0 when not said.
+	SampleRate float64 `json:"sample_rate,omitempty" validate:"gte=0,lte=1"`
+	TraceID    string  `json:"trace_id,omitempty" validate:"omitempty,len=32,hexadecimal"`
+	Vitals     []Vital `json:"vitals" validate:"max=200"`
 
 	// Source says where it came from: beacon, sentry, faro, otlp. Not on the wire.
 	Source string `json:"-"`
+	// Ignored names the fields above that were sent but not kept, because they
+	// break the published schema: an unknown device, a release Sentry refuses.
+	Ignored []string `json:"-"`
 	// SentAt orders reports of one id where the client says when it sent; zero otherwise.
 	SentAt time.Time `json:"-"`
 }
@@ -31,10 +38,15 @@ type Vital struct {
 	ID             string  `json:"id,omitempty" validate:"omitempty,max=128"`
 	Rating         string  `json:"rating,omitempty"` // never trusted: the gateway rates
 	NavigationType string  `json:"navigationType,omitempty"`
-	NavigationURL  string  `json:"navigationURL,omitempty"`
+	// NavigationID, NavigationURL and NavigationStartTime tell soft navigations
+	// of one page apart (web-vitals 6); the id is a number there, kept as text.
+	NavigationID        string  `json:"navigationId,omitempty" validate:"omitempty,max=128"`
+	NavigationURL       string  `json:"navigationURL,omitempty" validate:"omitempty,max=8192"`
+	NavigationStartTime float64 `json:"navigationStartTime,omitempty"`
 	// HasValue is false when "value" was absent or not a number.
 	HasValue bool `json:"-"`
-	// Attribution is kept raw for the log stream.
+	// Attribution is kept raw for the log stream: a JSON object that shares
+	// memory with the request's body. nil when absent.
 	Attribution []byte `json:"-"`
 }
 
@@ -44,3 +56,6 @@ var VitalNames = []string{
 	"app_start_cold", "app_start_warm", "app_start_hot", "ttid", "ttfd",
 	"frames_slow", "frames_frozen", "frames_total", "stall_count", "stall_longest",
 }
+
+// KnownVital tells whether a name is one of VitalNames.
+func KnownVital(name string) bool { return slices.Contains(VitalNames, name) }

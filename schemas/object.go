@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -333,8 +334,8 @@ func UnquoteString(v jsontext.Value) (s string, ok bool) {
 	if len(v) < 2 || v[0] != '"' {
 		return "", false
 	}
-	if bytes.IndexByte(v, '\\') < 0 {
-		return string(bytes.ToValidUTF8(v[1:len(v)-1], []byte("\uFFFD"))), true
+	if bytes.IndexByte(v, '\\') < 0 && utf8.Valid(v) {
+		return string(v[1 : len(v)-1]), true
 	}
 	plain, _ := jsontext.AppendUnquote(nil, v) // the error only tells that something became U+FFFD
 	return string(plain), true

@@ -1,0 +1,136 @@
+package schemas
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/url"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Bounds of a beacon's texts, in bytes; the published schema says the same.
+const (
+	maxBeaconRoute = 2048
+	maxBeaconURL   = 8192
+	maxBeaconOS    = 64
+	maxFormParts   = 64
+)
+
+// field takes one member of a wrapper.
+func (d *beaconDecoder) field(name []byte, v jsontext.Value) {
+	for _, field := range beaconFields {
+		if string(name) != field {
+			continue
+		}
+		switch s := scalar(v); {
+		case s != "":
+			d.text(field, s, true)
+		case v.Kind() != 'n' && v.Kind() != '"':
+			d.ignore(field)
+		}
+	}
+}
+
+// text takes one wrapper field as text; override says whether it replaces
+// what is there already.
+func (d *beaconDecoder) text(name, s string, override bool) {
+	if s == "" {
+		return
+	}
+	b := d.b
+	set := func(field *string, valid bool) {
+		switch {
+		case !override && *field != "":
+		case !valid:
+			d.ignore(name)
+		default:
+			*field = s
+		}
+	}
+	switch name {
+	case "route":
+		set(&b.Route, len(s) <= maxBeaconRoute)
+	case "url":
+		set(&b.URL, len(s) <= maxBeaconURL)
+	case "release":
+		set(&b.Release, ValidRelease(s))
+	case "environment":
+		set(&b.Environment, ValidEnvironment(s))
+	case "device":
+		set(&b.Device, s == "mobile" || s == "tablet" || s == "desktop" || s == "other")
+	case "os":
+		set(&b.OS, len(s) <= maxBeaconOS)
+	case "trace_id":
+		s = strings.ToLower(s)
+		set(&b.TraceID, isHex(s, 32))
+	case "sample_rate":
+		rate, ok := number(formNumber(s))
+		switch {
+		case !override && b.SampleRate != 0:
+		case !ok || rate < 0 || rate > 1:
+			d.ignore(name)
+		default:
+			b.SampleRate = rate
+		}
+	}
+}
+
+func (d *beaconDecoder) ignore(name string) { d.b.Ignored = append(d.b.Ignored, name) }
+
+func isHex(s string, n int) bool {
+	if len(s) != n {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+// parseForm reads the two forms a page can send without a preflight.
+func parseForm(body []byte, contentType string) (url.Values, error) {
+	if bytes.HasPrefix(body, []byte("--")) {
+		return parseMultipart(body, contentType)
+	}
+	if bytes.IndexByte(body, '=') < 0 || bytes.Count(body, []byte("&")) > maxFormParts {
+		return nil, ErrBeaconForm
+	}
+	fields, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, errors.Join(ErrBeaconForm, err)
+	}
+	return fields, nil
+}
+
+func parseMultipart(body []byte, contentType string) (url.Values, error) {
+	_, params, _ := mime.ParseMediaType(contentType)
+	boundary := params["boundary"]
+	if boundary == "" { // a proxy may have lost it: it is also the first line
+		line, _, _ := bytes.Cut(body, []byte("\n"))
+		boundary = strings.TrimRight(string(line[2:]), "\r")
+	}
+	if boundary == "" {
+		return nil, ErrBeaconForm
+	}
+	fields := url.Values{}
+	for r := multipart.NewReader(bytes.NewReader(body), boundary); ; {
+		part, err := r.NextPart()
+		if errors.Is(err, io.EOF) && len(fields) > 0 {
+			return fields, nil
+		}
+		if err != nil || len(fields) >= maxFormParts {
+			return nil, errors.Join(ErrBeaconForm, err)
+		}
+		value, err := io.ReadAll(io.LimitReader(part, int64(len(body))))
+		if err != nil {
+			return nil, errors.Join(ErrBeaconForm, err)
+		}
+		fields.Add(part.FormName(), string(value))
+	}
+}
