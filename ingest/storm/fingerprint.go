@@ -1,0 +1,156 @@
+package storm
+
+import (
+	"crypto/sha256"
+	"strings"
+)
+
+const (
+	// maxFrames is how many frames, innermost first, tell one bug from another.
+	maxFrames = 5
+	// maxExceptions bounds the chain of causes that is looked at.
+	maxExceptions = 8
+	// maxParts bounds a client's own fingerprint.
+	maxParts = 32
+)
+
+// Facts are what an error is recognised by. Everything may be empty.
+type Facts struct {
+	Release, Environment, Level string
+	// Message is that of an event without an exception; Logger helps to tell
+	// messages apart.
+	Message, Logger string
+	// Exceptions are in the event's order: the oldest cause first, the one
+	// that was reported last.
+	Exceptions []Exception
+	// Custom is the client's fingerprint; parts that say {{ default }} stand
+	// for the computed one.
+	Custom []string
+}
+
+// Exception is one of an error's exceptions.
+type Exception struct {
+	Type, Value string
+	// Frames are in the event's order: the innermost last.
+	Frames []Frame
+}
+
+// Frame is a frame of a stack. Line numbers do not count: they move with
+// every build.
+type Frame struct {
+	File, Function string
+	InApp          bool
+}
+
+// Fingerprint is what is counted: the ID without the release, and a title.
+type Fingerprint struct {
+	ID                          ID
+	Title                       string
+	Release, Environment, Level string
+}
+
+// Fingerprint computes the ID over the exceptions' types and normalised
+// values and the innermost frames of the application, or over what the client
+// says. Two errors of one bug agree in it whatever their build, host and data.
+func (f *Facts) Fingerprint() Fingerprint {
+	fp := Fingerprint{Release: f.Release, Environment: f.Environment, Level: f.Level}
+	base, value := f.computed()
+	fp.Title = f.title(value)
+	h := sha256.New()
+	if f.isCustom() {
+		h.Write([]byte("custom"))
+		for _, part := range f.Custom[:min(len(f.Custom), maxParts)] {
+			h.Write([]byte{0})
+			if isDefault(part) {
+				h.Write([]byte(base))
+				continue
+			}
+			h.Write([]byte(cut(part, maxValue)))
+		}
+	} else {
+		h.Write([]byte(base))
+	}
+	copy(fp.ID[:], h.Sum(nil))
+	return fp
+}
+
+// isCustom tells whether the client's fingerprint says more than the default.
+func (f *Facts) isCustom() bool {
+	return len(f.Custom) > 1 || len(f.Custom) == 1 && !isDefault(f.Custom[0])
+}
+
+// isDefault recognises {{ default }}, with or without the spaces.
+func isDefault(part string) bool {
+	inner, ok := strings.CutPrefix(part, "{{")
+	if !ok {
+		return false
+	}
+	inner, ok = strings.CutSuffix(inner, "}}")
+	return ok && strings.TrimSpace(inner) == "default"
+}
+
+// computed is the text under the default fingerprint, its parts parted by
+// zero bytes, and the normalised value of what was reported.
+func (f *Facts) computed() (text, value string) {
+	var b strings.Builder
+	b.Grow(512)
+	if len(f.Exceptions) == 0 {
+		value = Normal(f.Message)
+		b.WriteString("message\x00")
+		b.WriteString(cut(f.Logger, maxName))
+		b.WriteByte(0)
+		b.WriteString(value)
+		return b.String(), value
+	}
+	b.WriteString("exception")
+	chain := f.Exceptions[max(0, len(f.Exceptions)-maxExceptions):]
+	for i := len(chain) - 1; i >= 0; i-- {
+		normal := Normal(chain[i].Value)
+		if i == len(chain)-1 {
+			value = normal
+		}
+		b.WriteByte(0)
+		b.WriteString(cut(chain[i].Type, maxName))
+		b.WriteByte(0)
+		b.WriteString(normal)
+	}
+	for i := len(chain) - 1; i >= 0; i-- {
+		if len(chain[i].Frames) > 0 {
+			frames(&b, chain[i].Frames)
+			break
+		}
+	}
+	return b.String(), value
+}
+
+// frames writes the innermost frames of the application; where none is known
+// to be the application's, the innermost of all.
+func frames(b *strings.Builder, all []Frame) {
+	app := false
+	for i := range all {
+		app = app || all[i].InApp
+	}
+	left := maxFrames
+	for i := len(all) - 1; i >= 0 && left > 0; i-- {
+		if app && !all[i].InApp {
+			continue
+		}
+		b.WriteByte(0)
+		b.WriteString(File(all[i].File))
+		b.WriteByte(0)
+		b.WriteString(cut(all[i].Function, maxName))
+		left--
+	}
+}
+
+// title is the error for people: its type and its normalised value.
+func (f *Facts) title(value string) string {
+	kind := ""
+	if n := len(f.Exceptions); n > 0 {
+		kind = cut(f.Exceptions[n-1].Type, maxTitle)
+	}
+	if kind == "" || value == "" {
+		return cut(kind+value, maxTitle)
+	}
+	return cut(kind+": "+cut(value, maxTitle), maxTitle)
+}
