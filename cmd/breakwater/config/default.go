@@ -42,7 +42,7 @@ func defaults() *Config {
 			JetStream: JetStream{Stream: "breakwater", Replicas: 3},
 		},
 		Scrub:          Scrub{Defaults: true, IP: true, Opaque: "forward"},
-		Logs:           Logs{Level: "info", Outputs: []Output{defaultOutput()}},
+		Logs:           Logs{Level: "info", Outputs: []Output{DefaultOutput()}},
 		SelfMonitoring: SelfMonitoring{TracesSampleRate: 0.2},
 		Vitals: Vitals{
 			Settle: Duration(time.Minute), SettleMax: Duration(10 * time.Minute),
@@ -75,9 +75,13 @@ func DefaultUpstream() Upstream {
 	}
 }
 
-func defaultOutput() Output {
+// DefaultOutput is what a log output is before the file says more.
+func DefaultOutput() Output {
 	return Output{Type: "stdout", Format: "auto", Network: "udp", Facility: "daemon", MaxSize: 100 * mib, Keep: 5}
 }
+
+// DefaultScrubRule is what a scrubbing rule is before the file says more.
+func DefaultScrubRule() ScrubRule { return ScrubRule{Action: "replace"} }
 
 // defaulter lets the decoder begin each new element of a list or map from
 // its defaults.
@@ -85,8 +89,8 @@ type defaulter interface{ setDefaults() }
 
 func (p *Project) setDefaults()   { *p = DefaultProject() }
 func (u *Upstream) setDefaults()  { *u = DefaultUpstream() }
-func (o *Output) setDefaults()    { *o = defaultOutput() }
-func (r *ScrubRule) setDefaults() { r.Action = "replace" }
+func (o *Output) setDefaults()    { *o = DefaultOutput() }
+func (r *ScrubRule) setDefaults() { *r = DefaultScrubRule() }
 
 // spoolDir is where the spool lives in a data directory. The leading ./ of a
 // relative one stays, as a reader expects it.

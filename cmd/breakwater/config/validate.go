@@ -42,7 +42,7 @@ func bounds(t reflect.Type, param string) (low, high int64) {
 		must(v.Interface().(interface{ UnmarshalText([]byte) error }).UnmarshalText([]byte(s)))
 		return v.Elem().Int()
 	}
-	l, h, _ := strings.Cut(param, " ")
+	l, h := Bounds(param)
 	return read(l), read(h)
 }
 
@@ -99,7 +99,7 @@ func (c *checker) explain(key string, fe validator.FieldError) (reason, fix stri
 	case "oneof":
 		return shown + " is not known here", suggest(text, strings.Fields(fe.Param()))
 	case "between":
-		low, high, _ := strings.Cut(fe.Param(), " ")
+		low, high := Bounds(fe.Param())
 		return shown + " is out of bounds", "choose from " + low + " to " + high
 	case "cidr":
 		return shown + " is not a network", "write it like 10.0.0.0/8 or 2001:db8::/32"

@@ -45,7 +45,7 @@ const (
 // patterns are the tags that are a pattern and nothing more.
 var patterns = map[string]string{
 	"name": namePattern, "publickey": publicKeyPattern, "alias": aliasPattern, "index": indexPattern,
-	"labelname": labelPattern, "route": routePattern, "rulename": ruleNamePattern, "origin": originPattern,
+	"labelname": labelPattern, "route": routePattern, "rulename": ruleNamePattern, "origin": originPattern, "tunnelpath": tunnelPattern,
 }
 
 // words are the tags this package adds to the validator for texts.
@@ -192,13 +192,7 @@ func categoryWord(s string) (string, string) {
 	case c == schemas.CategoryInternal:
 		return "cannot be limited", "remove it: client reports always pass"
 	case !ok || c == schemas.CategoryUnknown:
-		var known []string
-		for _, k := range schemas.Categories {
-			if k != schemas.CategoryInternal && k != schemas.CategoryUnknown {
-				known = append(known, string(k))
-			}
-		}
-		return "is not a known category", suggest(s, known)
+		return "is not a known category", suggest(s, limitable())
 	}
 	return "", ""
 }
