@@ -16,6 +16,10 @@ type Batch struct {
 	EventID string
 	// Limits are what the client is told in X-Sentry-Rate-Limits, whatever the status.
 	Limits []schemas.RateLimit
+	// Refusal is the answer when no item survived decoding; nil answers success.
+	Refusal *Rejection
+	// Reply is the answer to success, nil for the endpoint's own.
+	Reply *Reply
 }
 
 // Item is one item of a batch, alive until Outcome is set.

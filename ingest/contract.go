@@ -46,6 +46,35 @@ type Recorder interface {
 	Record(req *Request, beacon *schemas.Beacon) (used int)
 }
 
+// Authenticator finds out who a request is from. Errors are rejections.
+type Authenticator interface {
+	// Authenticate looks for credentials where the endpoint's mode allows. It
+	// returns nil, nil, nil when there are none and the envelope's dsn may still
+	// bring them.
+	Authenticate(dir *Directory, h Head) (*Project, *Key, error)
+	// ByDSN looks up the dsn of an envelope header; p and k are what
+	// Authenticate returned.
+	ByDSN(dir *Directory, h Head, p *Project, k *Key, dsn string) (*Project, *Key, error)
+}
+
+// Head is what an Authenticator sees of a request.
+type Head struct {
+	Mode   AuthMode
+	Header http.Header
+	Query  map[string][]string
+	// Project is the path's project, "" when the route has none (then HasProject is false).
+	Project    string
+	HasProject bool
+	// Key is the public key in the path, "" when the route has none.
+	Key string
+}
+
+// Gatekeeper is asked once the project and the key are known and before a byte
+// of the body is read; nil lets the request in.
+type Gatekeeper interface {
+	AllowRequest(req *Request) *Rejection
+}
+
 // Stage is one decision between a parsed request and the spool: limits,
 // filters, sampling, storm control, scrubbing. It looks at a batch and drops
 // items (Batch.Drop) or edits their payloads. Stages run in the order of the
@@ -79,6 +108,17 @@ type Request struct {
 	Header http.Header
 	// Query are the request's query parameters.
 	Query map[string][]string
+	// Method is GET or POST.
+	Method string
+	// Params are the parameters of the route's path.
+	Params []Param
+
+	config   *Config
+	byDSN    func(dsn string) error
+	spiller  Spiller
+	spills   []Spill
+	memory   *memory
+	reserved int64
 }
 
 // Protocol turns the body of one endpoint into a batch; ingest/sentry,

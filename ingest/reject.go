@@ -3,6 +3,7 @@ package ingest
 import (
 	"errors"
 	"net/http"
+	"os"
 	"time"
 
 	"breakwater/schemas"
@@ -74,6 +75,7 @@ var (
 	RejectTimeout         = &Rejection{Status: 408, Detail: "request took too long to arrive", Outcome: schemas.Invalid, Reason: "read_timeout"}
 	RejectLimited         = &Rejection{Status: 429, Detail: "event rejected by a rate limit", Outcome: schemas.RateLimited, Reason: "rate_limit"}
 	RejectFull            = &Rejection{Status: 503, Detail: "failed to queue envelope", Outcome: schemas.RateLimited, Reason: "spool_unavailable", RetryAfter: 10 * time.Second}
+	RejectOverload        = &Rejection{Status: 503, Detail: "the service is overloaded", Outcome: schemas.RateLimited, Reason: "overload", RetryAfter: 5 * time.Second}
 	RejectNotFound        = &Rejection{Status: 404, Detail: "no such endpoint", Outcome: schemas.Invalid, Reason: "not_found"}
 	RejectMethod          = &Rejection{Status: 405, Detail: "method not allowed", Outcome: schemas.Invalid, Reason: "method"}
 	RejectInternal        = &Rejection{Status: 500, Detail: "internal error", Outcome: schemas.Invalid, Reason: "internal"}
@@ -86,13 +88,16 @@ func AsRejection(err error) *Rejection {
 	if errors.As(err, &r) {
 		return r
 	}
+	var envelope *schemas.EnvelopeError
+	if errors.As(err, &envelope) {
+		return RejectEnvelope.Because(envelope.Error()).With(err)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return RejectTimeout.With(err)
+	}
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
 		return RejectTooLarge.With(err)
-	}
-	var env *schemas.EnvelopeError
-	if errors.As(err, &env) {
-		return RejectEnvelope.Because(env.Error()).With(err)
 	}
 	return RejectBody.With(err)
 }

@@ -1,0 +1,104 @@
+package ingest
+
+import (
+	"net/netip"
+
+	"breakwater/schemas"
+)
+
+// noAddr is the address of nobody.
+var noAddr netip.Addr
+
+// noLedger counts nothing.
+type noLedger struct{}
+
+func (noLedger) Received(string, schemas.Category, int)                         {}
+func (noLedger) Outcome(string, schemas.Category, schemas.Outcome, string, int) {}
+
+// vitals is how many measurements came in, and how many the recorder used.
+type vitals struct{ total, used int }
+
+// refuse counts a request whose items are not known as one of category unknown.
+func (d *door) refuse(req *Request, rej *Rejection) {
+	project := projectLabel(req)
+	d.opts.Ledger.Received(project, categoryOfRefusal, 1)
+	d.opts.Ledger.Outcome(project, categoryOfRefusal, rej.Outcome, rej.Reason, 1)
+}
+
+// account counts every item of a batch with its one outcome, and every
+// measurement: used ones are delivered, their histogram is where they go.
+func (d *door) account(req *Request, b *Batch, v vitals) {
+	l, project := d.opts.Ledger, projectLabel(req)
+	for _, it := range b.Items {
+		l.Received(project, it.Category, it.Quantity)
+		if it.Alive() {
+			l.Outcome(project, it.Category, schemas.Accepted, "", it.Quantity)
+		} else {
+			l.Outcome(project, it.Category, it.Outcome, it.Reason, it.Quantity)
+		}
+	}
+	if v.total == 0 {
+		return
+	}
+	l.Received(project, schemas.CategoryVital, v.total)
+	if v.used > 0 {
+		l.Outcome(project, schemas.CategoryVital, schemas.Accepted, "", v.used)
+		l.Outcome(project, schemas.CategoryVital, schemas.Delivered, "", v.used)
+	}
+	if lost := v.total - v.used; lost > 0 {
+		l.Outcome(project, schemas.CategoryVital, schemas.Invalid, "unusable", lost)
+	}
+}
+
+func projectLabel(req *Request) string {
+	if req.Project == nil {
+		return UnknownProject
+	}
+	return req.Project.Name
+}
+
+// record hands the measurements over and says how many were used.
+func (d *door) record(req *Request, b *Batch) (used int, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			used, err = 0, d.panicked(p)
+			b.dropAll(schemas.Invalid, RejectInternal.Reason)
+		}
+	}()
+	if d.opts.Recorder == nil {
+		return 0, nil
+	}
+	for _, bc := range b.Beacons {
+		sent := len(bc.Vitals)
+		if n := d.opts.Recorder.Record(req, bc); bc.Source != SourceSentry {
+			used += min(n, sent)
+		}
+	}
+	return used, nil
+}
+
+// dropAll ends every item that is alive.
+func (b *Batch) dropAll(o schemas.Outcome, reason string) {
+	for _, it := range b.Items {
+		b.Drop(it, o, reason)
+	}
+}
+
+func (b *Batch) anyAlive() bool {
+	for _, it := range b.Items {
+		if it.Alive() {
+			return true
+		}
+	}
+	return false
+}
+
+// measured tells whether the request was a measurement and nothing else.
+func (b *Batch) measured() bool {
+	for _, bc := range b.Beacons {
+		if bc.Source != "beacon" {
+			return false
+		}
+	}
+	return len(b.Beacons) > 0
+}

@@ -1,0 +1,181 @@
+package ingest
+
+import (
+	"io"
+	"net/http"
+	"strings"
+)
+
+// ratioFloor is how far a body may expand before its ratio is looked at:
+// repetitive but honest bodies stay below it.
+const ratioFloor = 1 << 20
+
+// body reads a request's body through its limits: bytes on the wire, then the
+// decoder, then bytes and ratio of what comes out. Nothing is held but the
+// decoder's window, so a bomb costs its first bytes only.
+type body struct {
+	wire  wire
+	codec *codec // nil: not compressed, or not opened yet
+	kind  encoding
+	open  bool
+	out   int64
+	limit int64 // of out
+	ratio int64
+	err   error
+	req   *Request
+}
+
+// wire counts what came over the network and remembers its own error, so that
+// a decoder's complaint about the cut-off end is not taken for the cause.
+type wire struct {
+	r     io.Reader
+	n     int64
+	limit int64
+	err   error
+}
+
+func (w *wire) Read(p []byte) (int, error) {
+	if w.err != nil {
+		return 0, w.err
+	}
+	n, err := w.r.Read(p)
+	w.n += int64(n)
+	switch {
+	case w.n > w.limit:
+		w.err = RejectTooLarge
+	case err == io.EOF:
+		return n, io.EOF
+	case err != nil:
+		w.err = AsRejection(err)
+	}
+	return n, w.err
+}
+
+// openBody checks what the header says and prepares reading.
+func openBody(r *http.Request, req *Request, ep *Endpoint) (*body, error) {
+	cfg := req.Settings()
+	b := &body{req: req, limit: cfg.DecompressedSize, ratio: cfg.CompressionRatio}
+	b.wire = wire{r: r.Body, limit: cfg.RequestSize}
+	if ep.MaxBody != nil {
+		b.limit = min(b.limit, ep.MaxBody(cfg))
+		b.wire.limit = min(b.wire.limit, b.limit)
+	}
+	var err error
+	if b.kind, err = encodingOf(r.Header); err != nil {
+		return nil, err
+	}
+	if r.ContentLength > b.wire.limit {
+		return nil, RejectTooLarge
+	}
+	return b, nil
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	n, err := b.read(p)
+	b.out += int64(n)
+	switch {
+	case b.out > b.limit:
+		err = RejectTooLarge
+	case b.codec != nil && b.out > ratioFloor && b.out/b.ratio > b.wire.n:
+		err = RejectRatio
+	case err == nil || err == io.EOF:
+	case b.wire.err != nil:
+		err = b.wire.err
+	case b.kind != identity:
+		if _, ours := err.(*Rejection); !ours {
+			err = RejectCompression.With(err)
+		}
+	}
+	if err != nil {
+		b.err = err
+		b.Close()
+	}
+	return n, err
+}
+
+func (b *body) read(p []byte) (int, error) {
+	if b.kind == identity {
+		return b.wire.Read(p)
+	}
+	if !b.open {
+		b.open = true
+		if err := b.req.Reserve(b.kind.window()); err != nil {
+			return 0, err
+		}
+		c, err := openCodec(b.kind, &b.wire)
+		if err != nil {
+			if b.wire.n == 0 && b.wire.err == nil {
+				return 0, io.EOF // compressed nothing: an empty body
+			}
+			return 0, err
+		}
+		b.codec = c
+	}
+	return b.codec.Read(p)
+}
+
+// Close gives the decoder back; reading on is at an end.
+func (b *body) Close() {
+	if b.err == nil {
+		b.err = io.EOF
+	}
+	if b.codec != nil {
+		b.codec.release()
+		b.codec = nil
+		n := b.kind.window()
+		b.req.reserved -= n
+		b.req.memory.give(n)
+	}
+}
+
+// encoding is one way to undo.
+type encoding int
+
+const (
+	identity encoding = iota
+	gzipped
+	deflated
+	brotlied
+	zstded
+)
+
+// encodingOf reads Content-Encoding. The empty value and "UTF-8" stand for
+// nothing: an old Ruby and an old Android SDK send them. More than one
+// encoding is refused: each would multiply what a bomb can do.
+func encodingOf(h http.Header) (encoding, error) {
+	values := h["Content-Encoding"]
+	if len(values) == 0 {
+		return identity, nil
+	}
+	v := values[0]
+	if len(values) > 1 {
+		v = strings.Join(values, ",")
+	}
+	switch strings.ToLower(strings.TrimSpace(v)) {
+	case "", "identity", "utf-8":
+		return identity, nil
+	case "gzip", "x-gzip":
+		return gzipped, nil
+	case "deflate":
+		return deflated, nil
+	case "br":
+		return brotlied, nil
+	case "zstd":
+		return zstded, nil
+	}
+	return identity, RejectEncoding
+}
+
+// window is how much memory a decoder may come to hold, in bytes.
+func (e encoding) window() int64 {
+	switch e {
+	case brotlied:
+		return 16 << 20
+	case zstded:
+		return zstdWindow
+	}
+	return 64 << 10
+}

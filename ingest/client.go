@@ -1,0 +1,98 @@
+package ingest
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// clientAddr is who sent the request: the peer, unless the peer is a trusted
+// proxy; then the nearest entry of X-Forwarded-For, from the right, that is
+// not one. What stands further left is the client's own word and ignored. An
+// entry that is no address ends the search at the last one that was.
+func clientAddr(r *http.Request, trusted []netip.Prefix) netip.Addr {
+	peer := peerAddr(r.RemoteAddr)
+	if len(trusted) == 0 || !contains(trusted, peer) {
+		return peer
+	}
+	client := peer
+	lines := r.Header["X-Forwarded-For"]
+	for i := len(lines) - 1; i >= 0; i-- {
+		for rest := lines[i]; rest != ""; {
+			entry := rest
+			if cut := strings.LastIndexByte(rest, ','); cut >= 0 {
+				rest, entry = rest[:cut], rest[cut+1:]
+			} else {
+				rest = ""
+			}
+			addr, ok := forwardedAddr(strings.TrimSpace(entry))
+			if !ok {
+				return client
+			}
+			client = addr
+			if !contains(trusted, addr) {
+				return client
+			}
+		}
+	}
+	return client
+}
+
+// forwardedAddr reads one entry: an address, with or without port or brackets.
+func forwardedAddr(s string) (netip.Addr, bool) {
+	if a, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+		return a.Unmap().WithZone(""), true
+	}
+	if ap, err := netip.ParseAddrPort(s); err == nil {
+		return ap.Addr().Unmap().WithZone(""), true
+	}
+	return netip.Addr{}, false
+}
+
+// peerAddr is the connection's other end; invalid for a unix socket.
+func peerAddr(remote string) netip.Addr {
+	ap, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap().WithZone("")
+}
+
+func contains(prefixes []netip.Prefix, a netip.Addr) bool {
+	for _, p := range prefixes {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// originOf is the page a request comes from: the Origin header, else the
+// origin of Referer. Only http and https pages count; "null" and the schemes
+// of app shells (capacitor://, file://) are as good as none.
+func originOf(h http.Header) string {
+	if o := httpOrigin(h.Get("Origin")); o != "" {
+		return o
+	}
+	return httpOrigin(h.Get("Referer"))
+}
+
+func httpOrigin(s string) string {
+	scheme, rest, ok := strings.Cut(s, "://")
+	if !ok || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
+		return ""
+	}
+	if end := strings.IndexAny(rest, "/?#\\"); end >= 0 {
+		rest = rest[:end]
+	}
+	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+		rest = rest[at+1:]
+	}
+	if rest == "" {
+		return ""
+	}
+	if len(scheme)+3+len(rest) == len(s) {
+		return s
+	}
+	return scheme + "://" + rest
+}

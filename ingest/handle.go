@@ -1,0 +1,275 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"breakwater/schemas"
+)
+
+// handler is the path of every request that brings items.
+func (d *door) handler(ep *Endpoint) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		v, r := visitOf(c), c.Request()
+		v.endpoint = ep.Name
+		if ep.Credentials {
+			echoOrigin(c.Response().Header(), r)
+		}
+		req := d.newRequest(c, v, ep)
+		batch, err := d.receive(c, req, ep)
+		if req.Project != nil {
+			v.project = req.Project.Name
+		}
+		if err != nil {
+			if errors.Is(err, RejectOrigin) {
+				keepOriginOut(c.Response().Header())
+			}
+			return err
+		}
+		if batch.Reply != nil {
+			return respond(c, *batch.Reply, batch.EventID)
+		}
+		return respond(c, ep.Reply, batch.EventID)
+	}
+}
+
+// receive takes a request in or says why not:
+//
+//	authenticate → origin → rates → size → decompress → decode → stages → record → append
+//
+// Whatever way it goes, each item is counted once: a request refused before
+// its items are known counts as one of category unknown.
+func (d *door) receive(c echo.Context, req *Request, ep *Endpoint) (*Batch, error) {
+	taken := false
+	defer func() { req.release(taken) }()
+
+	batch, err := d.read(c, req, ep)
+	if err != nil {
+		rej := AsRejection(err)
+		d.refuse(req, rej)
+		return nil, rej
+	}
+	err = d.decide(batch)
+	vitals := vitals{total: batch.vitals()}
+	if err == nil {
+		vitals.used, err = d.record(req, batch)
+	}
+	if err == nil {
+		taken, err = d.append(c.Request().Context(), batch)
+	}
+	d.account(req, batch, vitals)
+	wait := announce(c.Response().Header(), batch.Limits, d.opts.Now())
+	if err != nil {
+		return batch, err
+	}
+	return batch, verdict(batch, vitals, wait)
+}
+
+// read is everything before the batch is known.
+func (d *door) read(c echo.Context, req *Request, ep *Endpoint) (batch *Batch, err error) {
+	r := c.Request()
+	if err := d.authenticate(c, req, ep); err != nil {
+		return nil, err
+	}
+	if d.settings.Gate != nil {
+		if rej := d.settings.Gate.AllowRequest(req); rej != nil {
+			return nil, rej
+		}
+	}
+	body, err := openBody(r, req, ep)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			batch, err = nil, d.panicked(p)
+		}
+		visitOf(c).bytes = body.wire.n
+		body.Close()
+	}()
+	if batch, err = ep.Protocol.Decode(r.Context(), req, body); err != nil {
+		return nil, err
+	}
+	if req.Project == nil { // a protocol that forgot to ask for the dsn
+		return nil, RejectNoAuth
+	}
+	batch.Request = req
+	if batch.Header.Object == nil {
+		batch.Header = schemas.EmptyHeader()
+	}
+	return batch, nil
+}
+
+// authenticate finds the project and checks the page's origin, now or when the
+// envelope's header has been read.
+func (d *door) authenticate(c echo.Context, req *Request, ep *Endpoint) error {
+	dir := d.opts.Projects.Load()
+	head := Head{Mode: ep.Auth, Header: req.Header, Query: req.Query, Key: req.Param("key")}
+	for _, p := range req.Params {
+		if p.Name == "project" {
+			head.Project, head.HasProject = p.Value, true
+		}
+	}
+	if ep.Auth == AuthKey || ep.Auth == AuthTunnel {
+		delete(req.Header, "Authorization")
+	}
+	p, k, err := d.opts.Auth.Authenticate(dir, head)
+	delete(req.Header, "Authorization")
+	if err != nil {
+		return err
+	}
+	if ep.Auth.takesDSN() {
+		req.byDSN = func(dsn string) error { return d.authenticateDSN(dir, head, req, dsn) }
+	}
+	if p == nil {
+		if !ep.Auth.takesDSN() {
+			return RejectNoAuth
+		}
+		return nil
+	}
+	return admit(req, p, k)
+}
+
+// authenticateDSN is the second chance, and the cross-check, of an envelope
+// that names its DSN.
+func (d *door) authenticateDSN(dir *Directory, head Head, req *Request, dsn string) error {
+	known := req.Project != nil
+	p, k, err := d.opts.Auth.ByDSN(dir, head, req.Project, req.Key, dsn)
+	if err != nil || known {
+		return err
+	}
+	if err := admit(req, p, k); err != nil || d.settings.Gate == nil {
+		return err
+	}
+	// The address was charged before; without it the key alone is.
+	keyOnly := *req
+	keyOnly.ClientIP = noAddr
+	if rej := d.settings.Gate.AllowRequest(&keyOnly); rej != nil {
+		return rej
+	}
+	return nil
+}
+
+func admit(req *Request, p *Project, k *Key) error {
+	req.Project, req.Key = p, k
+	if !p.Origins.Allow(req.Origin) {
+		return RejectOrigin
+	}
+	return nil
+}
+
+// decide runs the stages. A stage that fails, or panics, ends what is alive as
+// a fault of ours.
+func (d *door) decide(b *Batch) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = d.panicked(p)
+		}
+		if err != nil {
+			b.dropAll(schemas.Invalid, RejectInternal.Reason)
+		}
+	}()
+	for _, stage := range d.settings.Stages {
+		if err := stage.Apply(b); err != nil {
+			d.opts.Logger.Error().Err(err).Str("stage", stage.Name()).Msg("stage failed")
+			return RejectInternal.With(err)
+		}
+	}
+	return nil
+}
+
+// append makes what is alive durable; taken says that the sink has it. The
+// client hanging up does not undo it: the report has arrived.
+func (d *door) append(ctx context.Context, b *Batch) (taken bool, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			taken, err = false, d.panicked(p)
+			b.dropAll(schemas.Invalid, RejectInternal.Reason)
+		}
+	}()
+	if !b.anyAlive() {
+		return false, nil
+	}
+	if err := d.opts.Sink.Append(context.WithoutCancel(ctx), b.Record(b.Request.Project.Destinations)); err != nil {
+		rej := fullness(err)
+		b.dropAll(rej.Outcome, rej.Reason)
+		return false, rej
+	}
+	return true, nil
+}
+
+// fullness is the answer when the sink refused: its own reason and time where
+// it has them.
+func fullness(err error) *Rejection {
+	rej := RejectFull.With(err)
+	var reason interface{ Reason() string }
+	if errors.As(err, &reason) {
+		rej.Reason = reason.Reason()
+	}
+	var after interface{ RetryAfter() time.Duration }
+	if errors.As(err, &after) && after.RetryAfter() > 0 {
+		rej.RetryAfter = after.RetryAfter()
+	}
+	return rej
+}
+
+// verdict is the answer when nothing went wrong on our side. Something kept,
+// filtered or suppressed is success: clients must not learn of filters, nor
+// send again. Everything rate-limited is 429. Nothing usable is what the
+// decoder said.
+func verdict(b *Batch, v vitals, wait time.Duration) error {
+	if v.total > 0 && v.used == 0 && len(b.Items) == 0 && b.measured() {
+		return RejectNothingUsable
+	}
+	if len(b.Items) == 0 || v.used > 0 || b.anyAlive() {
+		return nil
+	}
+	limited, other := false, false
+	for _, it := range b.Items {
+		switch it.Outcome {
+		case schemas.RateLimited:
+			limited = true
+		case schemas.Invalid:
+		default:
+			other = true
+		}
+	}
+	switch {
+	case limited && !other:
+		rej := *RejectLimited
+		rej.RetryAfter = max(wait, time.Second)
+		return &rej
+	case !other && b.Refusal != nil:
+		return b.Refusal
+	}
+	return nil
+}
+
+func (d *door) newRequest(c echo.Context, v *visit, ep *Endpoint) *Request {
+	r := c.Request()
+	req := &Request{
+		ID: v.id.String(), Endpoint: ep.Name, Method: r.Method, ReceivedAt: v.start,
+		ClientIP:  clientAddr(r, d.settings.Config.TrustedProxies),
+		UserAgent: r.UserAgent(), Origin: originOf(r.Header), Header: r.Header,
+		config: &d.settings.Config, spiller: d.opts.Spiller, memory: d.memory,
+	}
+	if r.URL.RawQuery != "" {
+		req.Query, _ = url.ParseQuery(r.URL.RawQuery) // pairs that cannot be read are skipped
+	}
+	if names := c.ParamNames(); len(names) > 0 {
+		values := c.ParamValues()
+		req.Params = make([]Param, len(names))
+		for i, name := range names {
+			value := values[i]
+			if plain, err := url.PathUnescape(value); err == nil && r.URL.RawPath != "" {
+				value = plain
+			}
+			req.Params[i] = Param{name, value}
+		}
+	}
+	return req
+}

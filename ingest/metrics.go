@@ -1,0 +1,92 @@
+package ingest
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics of the public listener.
+type metrics struct {
+	requests    *prometheus.CounterVec
+	duration    *prometheus.HistogramVec
+	inFlight    prometheus.Gauge
+	connections prometheus.Gauge
+	panics      prometheus.Counter
+}
+
+// newMetrics registers the listener's metrics; m is what requests hold in memory.
+func newMetrics(reg prometheus.Registerer, m *memory) (*metrics, error) {
+	x := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "breakwater_http_requests_total",
+			Help: "Requests answered on the public listener. A rise of 4xx is a client's fault or a limit, of 5xx ours: see breakwater_items_outcome_total for the reasons.",
+		}, []string{"endpoint", "method", "code"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:                           "breakwater_http_request_duration_seconds",
+			Help:                           "Time from the request's header to the end of the answer, the client's upload and the fsync included.",
+			Buckets:                        []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+			NativeHistogramBucketFactor:    1.1,
+			NativeHistogramMaxBucketNumber: 100,
+		}, []string{"endpoint"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "breakwater_http_requests_in_flight",
+			Help: "Requests being read or answered on the public listener now.",
+		}),
+		connections: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "breakwater_http_connections",
+			Help: "Open connections of the public listener. At server.max_connections further clients wait.",
+		}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "breakwater_http_panics_total",
+			Help: "Requests ended by a fault of the gateway, answered 500. Any is worth a report; the log has the stack.",
+		}),
+	}
+	held := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "breakwater_http_body_bytes",
+		Help: "Bytes that bodies and decoders hold in memory now. At the memory budget further requests are answered 503.",
+	}, func() float64 { return float64(m.held.Load()) })
+	for _, c := range []prometheus.Collector{x.requests, x.duration, x.inFlight, x.connections, x.panics, held} {
+		if err := reg.Register(c); err != nil {
+			return nil, fmt.Errorf("registering metrics of the public listener: %w", err)
+		}
+	}
+	return x, nil
+}
+
+// open makes the zero values of an endpoint.
+func (m *metrics) open(ep *Endpoint) {
+	m.duration.WithLabelValues(ep.Name)
+	for _, method := range ep.methods() {
+		m.requests.WithLabelValues(ep.Name, method, strconv.Itoa(max(ep.Reply.Status, http.StatusOK)))
+	}
+	m.requests.WithLabelValues(ep.Name, http.MethodOptions, "200")
+}
+
+func (m *metrics) answered(endpoint, method string, code int, took time.Duration) {
+	m.requests.WithLabelValues(endpoint, methodLabel(method), codeLabel(code)).Inc()
+	m.duration.WithLabelValues(endpoint).Observe(took.Seconds())
+}
+
+// methodLabel keeps the label's values few, whatever a stranger calls a method.
+func methodLabel(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodPost, http.MethodOptions:
+		return method
+	}
+	return "other"
+}
+
+// codeLabel names the statuses we send.
+func codeLabel(code int) string {
+	switch code {
+	case 200:
+		return "200"
+	case 201, 202, 204, 400, 401, 403, 404, 405, 408, 413, 415, 429, 500, 503:
+		return strconv.Itoa(code)
+	}
+	return "other"
+}

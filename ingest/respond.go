@@ -1,0 +1,124 @@
+package ingest
+
+import (
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"breakwater/schemas"
+)
+
+// respond answers success.
+func respond(c echo.Context, r Reply, eventID string) error {
+	status := r.Status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	switch {
+	case r.ContentType != "":
+		return c.Blob(status, r.ContentType, r.Body)
+	case r.Empty || status != http.StatusOK:
+		return c.NoContent(status)
+	case eventID == "":
+		return c.Blob(status, echo.MIMEApplicationJSON, []byte("{}"))
+	}
+	return c.Blob(status, echo.MIMEApplicationJSON, []byte(`{"id":"`+eventID+`"}`))
+}
+
+// respondError is the only writer of error answers: {"detail", "causes"},
+// X-Sentry-Error, Retry-After, and the limits where there are some.
+func (d *door) respondError(err error, c echo.Context) {
+	rej := refusalOf(err)
+	v := visitOf(c)
+	v.refused = rej
+	if c.Response().Committed {
+		return
+	}
+	h := c.Response().Header()
+	h["X-Sentry-Error"] = []string{headerText(rej.Detail)}
+	if rej.RetryAfter > 0 {
+		d.announceRefusal(h, rej)
+	}
+	if rej.Status == http.StatusRequestTimeout {
+		h.Set("Connection", "close")
+	}
+	body := append([]byte(`{"detail":`), schemas.QuoteString(rej.Detail)...)
+	for i, cause := range rej.Causes {
+		if i == 0 {
+			body = append(body, `,"causes":[`...)
+		} else {
+			body = append(body, ',')
+		}
+		body = append(body, schemas.QuoteString(cause)...)
+	}
+	if len(rej.Causes) > 0 {
+		body = append(body, ']')
+	}
+	body = append(body, '}')
+	if err := c.Blob(rej.Status, echo.MIMEApplicationJSON, body); err != nil {
+		d.opts.Logger.Debug().Err(err).Msg("client went away before the answer")
+	}
+}
+
+// refusalOf is the answer to whatever a handler or the router returned. Only
+// rejections carry words for a client; anything else is our fault.
+func refusalOf(err error) *Rejection {
+	var rej *Rejection
+	if errors.As(err, &rej) {
+		return rej
+	}
+	var he *echo.HTTPError
+	if errors.As(err, &he) {
+		switch he.Code {
+		case http.StatusNotFound:
+			return RejectNotFound
+		case http.StatusMethodNotAllowed:
+			return RejectMethod
+		}
+	}
+	return RejectInternal.With(err)
+}
+
+// announceRefusal says when to come back. A 429 says it also as a limit over
+// all categories, which browsers' SDKs read before Retry-After.
+func (d *door) announceRefusal(h http.Header, rej *Rejection) {
+	secs := max(1, int(math.Ceil(rej.RetryAfter.Seconds())))
+	h["Retry-After"] = []string{strconv.Itoa(secs)}
+	if rej.Status == http.StatusTooManyRequests && h["X-Sentry-Rate-Limits"] == nil {
+		h["X-Sentry-Rate-Limits"] = []string{strconv.Itoa(secs) + "::key:" + rej.Reason}
+	}
+}
+
+// announce writes the limits a client should know, whatever the status, and
+// returns the longest wait.
+func announce(h http.Header, limits []schemas.RateLimit, now time.Time) time.Duration {
+	if len(limits) == 0 {
+		return 0
+	}
+	line, wait := schemas.FormatRateLimits(limits, now)
+	if line != "" {
+		h["X-Sentry-Rate-Limits"] = []string{line}
+	}
+	return time.Duration(wait) * time.Second
+}
+
+// headerText makes one line of printable ASCII.
+func headerText(s string) string {
+	clean := func(c byte) bool { return c >= ' ' && c < 0x7f }
+	for i := 0; i < len(s); i++ {
+		if !clean(s[i]) {
+			b := []byte(s)
+			for j := i; j < len(b); j++ {
+				if !clean(b[j]) {
+					b[j] = '?'
+				}
+			}
+			return string(b)
+		}
+	}
+	return s
+}
