@@ -53,7 +53,12 @@ type DeliverError struct {
 	// Down says that the upstream itself is away, so the whole destination
 	// waits, not only this record.
 	Down bool
-	Err  error
+	// Status is the upstream's HTTP status, 0 without an answer.
+	Status int
+	// Alert is set where only a person can help ("DSN rejected"). The loop
+	// logs it as an error once, until the destination delivers again.
+	Alert string
+	Err   error
 }
 
 func (e *DeliverError) Error() string {
@@ -64,6 +69,12 @@ func (e *DeliverError) Error() string {
 }
 
 func (e *DeliverError) Unwrap() error { return e.Err }
+
+// away tells that the upstream did not do its work, as opposed to an answer
+// about this record or about when to come back.
+func (e *DeliverError) away() bool {
+	return e.Down || e.Class == Bounded || e.Class == Temporary && e.Status == 0
+}
 
 // AsDeliverError reads the mark; an unmarked error is Temporary with the reason "error".
 func AsDeliverError(err error) *DeliverError {

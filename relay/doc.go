@@ -1,2 +1,39 @@
 // Package relay is the way out: from a promise to a delivery.
+//
+//	           ┌──────────────── per destination ────────────────┐
+//	spool ───▶ │ gate ──▶ claim ──▶ limits ──▶ Deliver ──▶ judge │
+//	  ▲        │  paused?            hold or     one        │    │
+//	  │        │  circuit open?      drop        attempt    │    │
+//	  │        └─────────────────────────────────────────────┼───┘
+//	  └── settle (done) │ release (again, later) │ bury (dead letter)
+//
+// What happens to a record at one destination, and nothing there touches
+// another destination:
+//
+//   - Delivered: the upstream answered 2xx. The record is settled, one outcome
+//     per item.
+//   - The upstream is away (no connection, timeout, TLS, 502, 503, 504): the
+//     record is released with exponential backoff and full jitter, 1 s to
+//     5 min, for as long as the spool keeps it. After a few of these in a row
+//     the circuit opens: nothing more is claimed, and one record at a time
+//     probes whether the upstream is back (1 s to 60 s apart).
+//   - The upstream fails at the record (500, 501, 505, a redirect): tried a
+//     bounded number of times, 5 by default, then a dead letter. Different
+//     records failing so in a row open the circuit too: that is an outage.
+//   - The upstream refuses the record (400, 401, 403, 404, …): a dead letter
+//     at once. Dead letters stay on disk until somebody retries or drops them.
+//   - The upstream limits a category: records that have something of it wait
+//     when the limit ends within HoldLimit (5 min); for longer limits the
+//     limited items end as rate_limited and the rest is delivered. Waiting is
+//     not an attempt. Client reports are never limited; a limit over all
+//     categories makes the whole destination wait, them included, but drops
+//     none of them.
+//
+// Nothing is promised twice: a record is delivered at least once. It arrives
+// a second time only where an answer was lost, where the process ended between
+// the answer and the note of it, or where an upstream answered 429 although it
+// had taken the part of the record that the limit did not name.
+//
+// The parent states the contract (Destination) and runs the loop; each child
+// package knows one protocol; relaytest holds the suite every child passes.
 package relay
