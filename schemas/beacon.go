@@ -45,6 +45,10 @@ type Vital struct {
 	NavigationStartTime float64 `json:"navigationStartTime,omitempty"`
 	// HasValue is false when "value" was absent or not a number.
 	HasValue bool `json:"-"`
+	// Rejected is why an entry could not be read, one of the reasons of
+	// Rejected; such an entry has nothing but, at best, a name. It is there so
+	// that everything that was sent is counted.
+	Rejected string `json:"-"`
 	// Attribution is kept raw for the log stream: a JSON object that shares
 	// memory with the request's body. nil when absent.
 	Attribution []byte `json:"-"`
