@@ -3,6 +3,7 @@ package vitals
 import (
 	"net/url"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -72,7 +73,9 @@ func foldSegment(s string) string {
 		if err != nil || !utf8.ValidString(plain) || strings.ContainsAny(plain, "/%?#:;\\") || hasControl(plain) || plain == "" {
 			return anyID
 		}
-		s = plain
+		if s = strings.TrimSpace(plain); s == "" {
+			return anyID
+		}
 	}
 	if len(s) > maxSegment || strings.IndexByte(s, '@') > 0 || !utf8.ValidString(s) || hasControl(s) {
 		return anyID
@@ -95,13 +98,12 @@ func foldSegment(s string) string {
 // foldFile folds a file name: main.4f3a2b1c.js is main.:hash.js.
 func foldFile(s string) string {
 	parts := strings.Split(s, ".")
-	if len(parts) == 2 && isID(parts[0]) {
-		return anyID + "." + parts[1]
-	}
 	for i, p := range parts {
 		switch {
 		case i > 0 && len(p) >= 6 && isHash(p):
 			parts[i] = anyHash
+		case i == 0 && isID(p):
+			parts[i] = anyID
 		case i < len(parts)-1:
 			parts[i] = foldParts(p)
 		}
@@ -258,14 +260,7 @@ func isDate(s string) bool {
 	return len(rest) >= 3 && rest[0] == s[4] && isNumber(rest[1:3]) && (len(rest) == 3 || !isDigit(rest[3]))
 }
 
-func hasControl(s string) bool {
-	for i := range len(s) {
-		if s[i] < 0x20 || s[i] == 0x7f {
-			return true
-		}
-	}
-	return false
-}
+func hasControl(s string) bool { return strings.ContainsFunc(s, unicode.IsControl) }
 
 // languages are the common locale prefixes. Codes that are likelier a word of
 // a path (my, me, us, id, is, in, to, go, so, as, am, or) count only with a

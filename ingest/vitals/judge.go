@@ -75,6 +75,10 @@ func traceID(s string) string {
 // judge validates one entry. ok tells that the report counts; fine that the
 // entry made sense, even if it is discarded.
 func (v *Vitals) judge(p *project, set *settings, b *schemas.Beacon, e *schemas.Vital, g *page, wrong []bool) (r *report, ok, fine bool) {
+	if e.Rejected != "" {
+		p.rejectName("other", closedReason(e.Rejected))
+		return nil, false, false
+	}
 	k, known := lookup(e.Name)
 	if !known {
 		if strings.EqualFold(e.Name, "FID") {
@@ -120,6 +124,16 @@ func (v *Vitals) judge(p *project, set *settings, b *schemas.Beacon, e *schemas.
 		}
 	}
 	return r, true, true
+}
+
+// closedReason keeps the decoder's words to those that metrics were made for.
+func closedReason(reason string) string {
+	for _, r := range decodeReasons {
+		if r == reason {
+			return r
+		}
+	}
+	return reasonUnknown
 }
 
 // inconsistent finds vitals of one page load that contradict each other: the

@@ -153,6 +153,9 @@ func (m *metrics) zero(project string) {
 	m.rejected.WithLabelValues(project, "TTFB", reasonSoft)
 	m.rejected.WithLabelValues(project, "FID", reasonUnsupported)
 	m.rejected.WithLabelValues(project, "other", reasonUnknown)
+	for _, r := range decodeReasons {
+		m.rejected.WithLabelValues(project, "other", r)
+	}
 	for _, t := range trafficNames {
 		m.traffic.WithLabelValues(project, t)
 	}

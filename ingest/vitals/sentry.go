@@ -38,8 +38,8 @@ func (fromSentry) Name() string { return "vitals" }
 
 // Apply reads the items that are alive and may hold vitals.
 func (s fromSentry) Apply(b *ingest.Batch) error {
-	if b.Request == nil || b.Request.Project == nil {
-		return nil
+	if b.Request == nil || b.Request.Project == nil || len(b.Beacons) > 0 {
+		return nil // spans beside a beacon were made from it
 	}
 	p := s.v.project(b.Request.Project.Name)
 	if !p.settings.Load().fromSentry {
@@ -53,7 +53,7 @@ func (s fromSentry) Apply(b *ingest.Batch) error {
 		raw, ok := it.InMemory()
 		if !ok || !bytes.Contains(raw, []byte(`"measurements"`)) &&
 			!bytes.Contains(raw, []byte(`browser.web_vital.`)) && !bytes.Contains(raw, []byte(`app.vitals.`)) &&
-			!bytes.Contains(raw, []byte(`"is_segment"`)) {
+			!maySegment(raw) {
 			continue // most spans measure nothing
 		}
 		x := extraction{v: s.v, p: p, req: b.Request, sent: sentAt(b)}
@@ -228,8 +228,13 @@ func (x *extraction) container(raw []byte) {
 	}
 }
 
+// maySegment is a cheap look before the exact one.
+func maySegment(raw []byte) bool {
+	return bytes.Contains(raw, []byte(`"is_segment":true`)) || bytes.Contains(raw, []byte(`"is_segment": true`))
+}
+
 func isSegment(span jsontext.Value) bool {
-	if !bytes.Contains(span, []byte(`"is_segment"`)) {
+	if !maySegment(span) {
 		return false
 	}
 	flag, _ := schemas.Lookup(span, "is_segment")
@@ -252,15 +257,60 @@ func (x *extraction) remember(span jsontext.Value) {
 	x.v.segments.Add(x.p.name+"\x00"+id, x.route(&c))
 }
 
+// carrierV2 reads what a streamed span says about itself, in one pass.
 func (x *extraction) carrierV2(span, attrs jsontext.Value) carrier {
-	c := carrier{
-		trace: text(span, "trace_id"), span: text(span, "span_id"), nav: attr(attrs, "browser.navigation.type"),
-		name:   first(attr(attrs, "sentry.transaction"), attr(attrs, "sentry.segment.name"), text(span, "name")),
-		source: first(attr(attrs, "sentry.segment.name.source"), attr(attrs, "sentry.span.source"), attr(attrs, "sentry.source")),
-		url:    first(attr(attrs, "url.full"), attr(attrs, "url.path")), release: attr(attrs, "sentry.release"),
-		environment: attr(attrs, "sentry.environment"), userAgent: attr(attrs, "user_agent.original"), os: attr(attrs, "os.name"),
+	var c carrier
+	var segmentName, name, pageload, segment, spanSource, oldSource, path string
+	for key, value := range schemas.Members(span) {
+		switch string(key) {
+		case "trace_id":
+			c.trace = plain(value)
+		case "span_id":
+			c.span = plain(value)
+		case "name":
+			name = plain(value)
+		}
 	}
-	c.load = first(attr(attrs, "sentry.pageload.span_id"), attr(attrs, "sentry.segment.id"), c.span)
+	into := func(key []byte) *string {
+		switch string(key) {
+		case "browser.navigation.type":
+			return &c.nav
+		case "sentry.transaction":
+			return &c.name
+		case "sentry.segment.name":
+			return &segmentName
+		case "sentry.segment.name.source":
+			return &c.source
+		case "sentry.span.source":
+			return &spanSource
+		case "sentry.source":
+			return &oldSource
+		case "url.full":
+			return &c.url
+		case "url.path":
+			return &path
+		case "sentry.release":
+			return &c.release
+		case "sentry.environment":
+			return &c.environment
+		case "user_agent.original":
+			return &c.userAgent
+		case "os.name":
+			return &c.os
+		case "sentry.pageload.span_id":
+			return &pageload
+		case "sentry.segment.id":
+			return &segment
+		}
+		return nil
+	}
+	for key, value := range schemas.Members(attrs) {
+		if field := into(key); field != nil {
+			*field = plain(attrValue(value))
+		}
+	}
+	c.name, c.url = first(c.name, segmentName, name), first(c.url, path)
+	c.source, c.load = first(c.source, spanSource, oldSource), first(pageload, segment, c.span)
 	return c
 }
 
@@ -369,7 +419,12 @@ func text(v jsontext.Value, path ...string) string {
 	if !ok {
 		return ""
 	}
-	s, _ := schemas.UnquoteString(found)
+	return plain(found)
+}
+
+// plain is a JSON string's text, "" for all else.
+func plain(v jsontext.Value) string {
+	s, _ := schemas.UnquoteString(v)
 	return s
 }
 
@@ -387,8 +442,7 @@ func attr(attrs jsontext.Value, name string) string {
 	if !ok {
 		return ""
 	}
-	s, _ := schemas.UnquoteString(attrValue(v))
-	return s
+	return plain(attrValue(v))
 }
 
 // num reads a JSON number; one too large for a float is infinite, and rejected

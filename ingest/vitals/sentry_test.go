@@ -345,7 +345,7 @@ func FuzzFromSentry(f *testing.F) {
 			t.Fatal(err)
 		}
 		h.Flush()
-		if n := h.labelSets(); n > 4 {
+		if n := len(h.project("shop").budget.sets); n > 4 {
 			t.Fatalf("%d label sets, the budget is 4", n)
 		}
 	})

@@ -3,6 +3,8 @@ package vitals
 import (
 	"math"
 	"strings"
+
+	"breakwater/schemas"
 )
 
 // vital is an index into specs.
@@ -131,6 +133,8 @@ const (
 var (
 	valueReasons = []string{reasonNotANumber, reasonNegative, reasonTooLarge}
 	webReasons   = []string{reasonInconsistent, reasonSuperseded}
+	// decodeReasons are of entries nobody could read.
+	decodeReasons = []string{schemas.RejectedNotObject, schemas.RejectedNoName, schemas.RejectedBadID, schemas.RejectedTooMany}
 )
 
 // check tells why a value in the wire's unit cannot be true, "" when it can.
