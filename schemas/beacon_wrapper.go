@@ -7,6 +7,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -20,13 +21,25 @@ const (
 	maxFormParts   = 64
 )
 
+var beaconDevices = []string{"mobile", "tablet", "desktop", "other"}
+
 // field takes one member of a wrapper.
 func (d *beaconDecoder) field(name []byte, v jsontext.Value) {
 	for _, field := range beaconFields {
 		if string(name) != field {
 			continue
 		}
-		switch s := scalar(v); {
+		if rate, ok := number(v); ok && field == "sample_rate" && rate >= 0 && rate <= 1 {
+			d.b.SampleRate = rate
+			return
+		}
+		s := ""
+		if field == "device" {
+			s = word(v, beaconDevices)
+		} else {
+			s = scalar(v)
+		}
+		switch {
 		case s != "":
 			d.text(field, s, true)
 		case v.Kind() != 'n' && v.Kind() != '"':
@@ -61,7 +74,7 @@ func (d *beaconDecoder) text(name, s string, override bool) {
 	case "environment":
 		set(&b.Environment, ValidEnvironment(s))
 	case "device":
-		set(&b.Device, s == "mobile" || s == "tablet" || s == "desktop" || s == "other")
+		set(&b.Device, slices.Contains(beaconDevices, s))
 	case "os":
 		set(&b.OS, len(s) <= maxBeaconOS)
 	case "trace_id":

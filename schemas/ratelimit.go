@@ -1,9 +1,10 @@
 package schemas
 
 import (
+	"errors"
 	"math"
 	"net/http"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,16 +49,15 @@ const BareLimit = 60 * time.Second
 // categories is no limit, not a limit on all.
 func ParseRateLimits(status int, h http.Header, now time.Time) []RateLimit {
 	var limits []RateLimit
+	understood := false
 	for _, part := range strings.Split(strings.Join(h.Values("X-Sentry-Rate-Limits"), ","), ",") {
-		if l, ok := parseLimit(part, now); ok {
+		l, forUs, ok := parseLimit(part, now)
+		if understood = understood || ok; forUs {
 			limits = append(limits, l)
 		}
 	}
-	if len(limits) > 0 || status != http.StatusTooManyRequests {
-		return limits
-	}
-	if h.Get("X-Sentry-Rate-Limits") != "" {
-		return nil // there was a list, none of it meant us
+	if understood || status != http.StatusTooManyRequests {
+		return limits // maybe none of it meant us: that is not a limit on all
 	}
 	d := RetryAfter(h, now)
 	if d <= 0 {
@@ -66,21 +66,17 @@ func ParseRateLimits(status int, h http.Header, now time.Time) []RateLimit {
 	return []RateLimit{{Scope: "key", Reason: "generic", Until: now.Add(d)}}
 }
 
-func parseLimit(s string, now time.Time) (RateLimit, bool) {
-	f := strings.Split(strings.TrimSpace(s), ":")
+// parseLimit reads one limit. ok tells that it is one, forUs that it limits
+// something the gateway relays.
+func parseLimit(s string, now time.Time) (l RateLimit, forUs, ok bool) {
+	f := strings.Split(s, ":")
 	if len(f) < 2 {
-		return RateLimit{}, false
+		return RateLimit{}, false, false
 	}
-	secs, err := strconv.ParseFloat(strings.TrimSpace(f[0]), 64)
-	switch {
-	case err != nil:
-		secs = BareLimit.Seconds()
-	case math.IsNaN(secs) || math.IsInf(secs, 0) || secs < 0:
-		secs = 0
-	case secs > 1e8:
-		secs = 1e8
+	for i := range f {
+		f[i] = strings.TrimSpace(f[i])
 	}
-	l := RateLimit{Until: now.Add(time.Duration(math.Ceil(secs)) * time.Second), Scope: "key"}
+	l = RateLimit{Until: now.Add(limitSeconds(f[0])), Scope: "key"}
 	named := false
 	for _, name := range strings.Split(f[1], ";") {
 		if strings.TrimSpace(name) == "" {
@@ -92,16 +88,49 @@ func parseLimit(s string, now time.Time) (RateLimit, bool) {
 		}
 	}
 	if named && len(l.Categories) == 0 {
-		return RateLimit{}, false
+		return RateLimit{}, false, true
 	}
-	sort.Slice(l.Categories, func(i, j int) bool { return l.Categories[i] < l.Categories[j] })
+	slices.Sort(l.Categories)
+	l.Categories = slices.Compact(l.Categories)
 	if len(f) > 2 && (f[2] == "organization" || f[2] == "project") {
 		l.Scope = f[2]
 	}
 	if len(f) > 3 {
-		l.Reason = f[3]
+		l.Reason = reasonWord(f[3])
 	}
-	return l, true
+	if len(f) > 4 && f[4] != "" && !slices.Contains(strings.Split(f[4], ";"), "custom") {
+		// Of metric buckets a client sends only the custom namespace.
+		l.Categories = slices.DeleteFunc(l.Categories, func(c Category) bool { return c == CategoryMetricBucket })
+		if named && len(l.Categories) == 0 {
+			return RateLimit{}, false, true
+		}
+	}
+	return l, true, true
+}
+
+// limitSeconds rounds up; what is no number is a minute, as in the SDKs;
+// negative and infinite ones are over, very long ones are cut at three years.
+func limitSeconds(s string) time.Duration {
+	secs, err := strconv.ParseFloat(s, 64)
+	switch {
+	case err != nil && !errors.Is(err, strconv.ErrRange):
+		return BareLimit
+	case math.IsNaN(secs) || math.IsInf(secs, 0) || secs < 0:
+		return 0
+	}
+	return time.Duration(math.Ceil(min(secs, 1e8))) * time.Second
+}
+
+// reasonWord makes a reason safe for a header: what is not of [a-z0-9_]
+// becomes an underscore, 64 bytes at most.
+func reasonWord(s string) string {
+	b := []byte(strings.ToLower(s[:min(len(s), 64)]))
+	for i, c := range b {
+		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '_') {
+			b[i] = '_'
+		}
+	}
+	return string(b)
 }
 
 // RetryAfter reads the Retry-After header: seconds or an HTTP date. 0 when
@@ -146,7 +175,7 @@ func FormatRateLimits(limits []RateLimit, now time.Time) (header string, retryAf
 		b.WriteString(l.Scope)
 		if l.Reason != "" {
 			b.WriteByte(':')
-			b.WriteString(l.Reason)
+			b.WriteString(reasonWord(l.Reason))
 		}
 	}
 	return b.String(), retryAfter

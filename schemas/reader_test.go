@@ -1,0 +1,380 @@
+package schemas
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"math/rand"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// readAll reads an envelope as the gateway does, every payload into memory.
+func readAll(r io.Reader) (*Envelope, error) {
+	rd := NewReader(r)
+	h, err := rd.Header()
+	if err != nil {
+		return nil, err
+	}
+	env := &Envelope{Header: h}
+	for {
+		ih, p, err := rd.Next()
+		if errors.Is(err, io.EOF) {
+			return env, nil
+		}
+		if err != nil {
+			return env, err
+		}
+		b, err := io.ReadAll(p)
+		if err != nil {
+			return env, err
+		}
+		env.Items = append(env.Items, Item{Header: ih, Payload: Bytes(b)})
+	}
+}
+
+func TestReaderGrammar(t *testing.T) {
+	const ev, pad = `{"type":"event"}`, "\n"
+	at := `{"type":"attachment","length":`
+	big := strings.Repeat("x", 20<<10)
+	tests := []struct {
+		name  string
+		in    string
+		items []string // the payloads
+		cause string   // of the EnvelopeError; "" means none
+	}{
+		{name: "empty object as header", in: "{}\n", items: []string{}},
+		{name: "header without newline", in: `{"event_id":"x"}`, items: []string{}},
+		{name: "header with newline", in: `{"event_id":"x"}` + pad, items: []string{}},
+		{name: "text after the header", in: `{} {"type":"event"}` + pad, cause: CauseMissingNewline},
+		{name: "two headers on a line", in: `{}{}`, cause: CauseMissingNewline},
+		{name: "body begins with a newline", in: "\n{}\n", cause: CauseMissingHeader},
+		{name: "blank header", in: " \t\r\n{}\n", cause: CauseMissingHeader},
+		{name: "header is an array", in: "[]\n", cause: CauseInvalidHeader},
+		{name: "header is a string", in: "\"x\"\n", cause: CauseInvalidHeader},
+		{name: "header is null", in: "null\n", cause: CauseInvalidHeader},
+		{name: "header is cut", in: `{"event_id":"x`, cause: CauseInvalidHeader},
+		{name: "header over two lines", in: "{\n}\n", cause: CauseInvalidHeader},
+		{name: "duplicate key in the header", in: `{"sent_at":"a","sent_at":"b"}`, cause: CauseInvalidHeader},
+		{name: "duplicate key with an escape", in: `{"sent_at":"a","sent\u005fat":"b"}`, cause: CauseInvalidHeader},
+		{name: "byte order mark", in: "\xef\xbb\xbf{}\n" + ev + pad + "x", items: []string{"x"}},
+		{name: "item without type", in: "{}\n{\"length\":1}\nx", cause: CauseInvalidItem},
+		{name: "item with empty type", in: "{}\n{\"type\":\"\"}\nx", cause: CauseInvalidItem},
+		{name: "item type is a number", in: "{}\n{\"type\":1}\nx", cause: CauseInvalidItem},
+		{name: "item header is not JSON", in: "{}\nhello\nx", cause: CauseInvalidItem},
+		{name: "item header is an array", in: "{}\n[]\nx", cause: CauseInvalidItem},
+		{name: "text after the item header", in: "{}\n" + ev + " x\ny", cause: CauseMissingNewline},
+		{name: "two lengths", in: "{}\n{\"type\":\"a\",\"length\":1,\"length\":2}\nxy", cause: CauseInvalidItem},
+		{name: "length and too few bytes", in: "{}\n" + at + "5}\nabc", cause: CauseUnexpectedEOF},
+		{name: "length and no payload line", in: "{}\n" + at + "5}", cause: CauseUnexpectedEOF},
+		{name: "length and nothing", in: "{}\n" + at + "5}\n", cause: CauseUnexpectedEOF},
+		{name: "length and one byte too many", in: "{}\n" + at + "2}\nabc\n", cause: CauseMissingNewline},
+		{name: "length exact, at the end", in: "{}\n" + at + "3}\nabc", items: []string{"abc"}},
+		{name: "length exact, newline", in: "{}\n" + at + "3}\nabc\n", items: []string{"abc"}},
+		{name: "length counts newlines", in: "{}\n" + at + "5}\na\n\nb\n\n" + ev + pad + "x", items: []string{"a\n\nb\n", "x"}},
+		{name: "length in bytes, not characters", in: "{}\n" + at + "6}\nü€\x00\n", items: []string{"ü€\x00"}},
+		{name: "length 0 and newline", in: "{}\n" + at + "0}\n\n" + ev + pad + "x", items: []string{"", "x"}},
+		{name: "length 0 at the end", in: "{}\n" + at + "0}\n", items: []string{""}},
+		{name: "length 0, end without newline", in: "{}\n" + at + "0}", items: []string{""}},
+		{name: "length 0 and bytes", in: "{}\n" + at + "0}\nx\n", cause: CauseMissingNewline},
+		{name: "no length, empty line", in: "{}\n" + ev + "\n\n" + ev + pad + "x", items: []string{"", "x"}},
+		{name: "no length, header at the end", in: "{}\n" + ev, items: []string{""}},
+		{name: "no length, header and newline at the end", in: "{}\n" + ev + pad, items: []string{""}},
+		{name: "no length, carriage return belongs to the payload", in: "{}\n" + ev + "\n{}\r\n", items: []string{"{}\r"}},
+		{name: "carriage return after the header", in: "{}\r\n" + ev + "\r\n{}\n", items: []string{"{}"}},
+		{name: "one newline at the end", in: "{}\n" + ev + "\n{}\n", items: []string{"{}"}},
+		{name: "many newlines at the end", in: "{}\n" + ev + "\n{}\n\n\n \n", items: []string{"{}"}},
+		{name: "blank lines between items", in: "{}\n\n" + ev + "\n{}\n\n\n" + ev + "\nx", items: []string{"{}", "x"}},
+		{name: "length as string", in: "{}\n" + at + "\"3\"}\nabc", cause: CauseInvalidItem},
+		{name: "length negative", in: "{}\n" + at + "-1}\nabc", cause: CauseInvalidItem},
+		{name: "length as float", in: "{}\n" + at + "3.0}\nabc", cause: CauseInvalidItem},
+		{name: "length with exponent", in: "{}\n" + at + "3e0}\nabc", cause: CauseInvalidItem},
+		{name: "length as object", in: "{}\n" + at + "{}}\nabc", cause: CauseInvalidItem},
+		{name: "length of 33 bit", in: "{}\n" + at + "4294967296}\nabc", cause: CauseInvalidItem},
+		{name: "length beyond the body", in: "{}\n" + at + "4294967295}\nabc", cause: CauseUnexpectedEOF},
+		{name: "length null", in: "{}\n" + at + "null}\nabc\n" + ev + pad + "x", items: []string{"abc", "x"}},
+		{name: "unknown item type", in: "{}\n{\"type\":\"from_the_future\",\"x\":1}\nabc", items: []string{"abc"}},
+		{name: "newline in a payload without length", in: "{}\n" + ev + "\n{\"a\":\n1}\n", cause: CauseInvalidItem},
+		{name: "header longer than the buffer", in: `{"x":"` + big + `"}` + pad + ev + pad + big, items: []string{big}},
+		{name: "payload longer than the buffer", in: "{}\n" + at + "20480}\n" + big + pad + ev + pad + "x", items: []string{big, "x"}},
+		{name: "long payload at the end", in: "{}\n" + at + "20480}\n" + big, items: []string{big}},
+		{name: "header line too long", in: `{"x":"` + strings.Repeat("y", MaxHeaderLine) + `"}` + pad, cause: CauseHeaderTooLong},
+		{name: "item header line too long", in: "{}\n" + `{"type":"` + strings.Repeat("y", MaxHeaderLine) + `"}` + pad, cause: CauseHeaderTooLong},
+	}
+	readers := map[string]func(io.Reader) io.Reader{
+		"whole":        func(r io.Reader) io.Reader { return r },
+		"byte by byte": iotest.OneByteReader,
+		"halves":       iotest.HalfReader,
+		"data and EOF": iotest.DataErrReader,
+	}
+	for _, tt := range tests {
+		for how, wrap := range readers {
+			t.Run(tt.name+"/"+how, func(t *testing.T) {
+				env, err := readAll(wrap(strings.NewReader(tt.in)))
+				if tt.cause != "" {
+					var ee *EnvelopeError
+					if !errors.As(err, &ee) || ee.Cause != tt.cause {
+						t.Fatalf("got %v, want the cause %q", err, tt.cause)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := []string{}
+				for i := range env.Items {
+					b, _ := env.Items[i].InMemory()
+					got = append(got, string(b))
+				}
+				if diff := cmp.Diff(tt.items, got); diff != "" {
+					t.Error(diff)
+				}
+			})
+		}
+	}
+	t.Run("empty body", func(t *testing.T) {
+		if _, err := NewReader(strings.NewReader("")).Header(); !errors.Is(err, io.EOF) {
+			t.Errorf("got %v, want EOF", err)
+		}
+	})
+}
+
+func TestReaderSkipsWhatWasNotRead(t *testing.T) {
+	in := "{}\n{\"type\":\"attachment\",\"length\":40000}\n" + strings.Repeat("a", 40000) + "\n{\"type\":\"event\"}\n" + strings.Repeat("b", 30000) + "\n{\"type\":\"session\"}\nx"
+	r := NewReader(strings.NewReader(in))
+	if _, err := r.Header(); err != nil {
+		t.Fatal(err)
+	}
+	var types []string
+	for {
+		h, p, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		types = append(types, h.Type)
+		if _, err := io.ReadFull(p, make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{"attachment", "event", "session"}, types); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestReaderStaysAtItsError(t *testing.T) {
+	r := NewReader(strings.NewReader("{}\n{\"type\":\"a\",\"length\":1}\nxy\n{\"type\":\"event\"}\n{}\n"))
+	if _, err := r.Header(); err != nil {
+		t.Fatal(err)
+	}
+	_, p, err := r.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ee *EnvelopeError
+	if _, err := io.ReadAll(p); !errors.As(err, &ee) {
+		t.Fatalf("payload: %v", err)
+	}
+	for range 3 {
+		if _, _, err := r.Next(); !errors.As(err, &ee) || ee.Cause != CauseMissingNewline {
+			t.Fatalf("next: %v", err)
+		}
+		if _, err := p.Read(make([]byte, 1)); !errors.As(err, &ee) {
+			t.Fatalf("read: %v", err)
+		}
+	}
+}
+
+func TestReaderPassesOnTheInputsError(t *testing.T) {
+	broken := errors.New("connection reset")
+	whole := "{\"event_id\":\"x\"}\n{\"type\":\"a\",\"length\":5}\nabcde\n{\"type\":\"event\"}\n{}\n"
+	for cut := range len(whole) {
+		_, err := readAll(io.MultiReader(strings.NewReader(whole[:cut]), iotest.ErrReader(broken)))
+		if !errors.Is(err, broken) {
+			t.Errorf("cut at %d: got %v", cut, err)
+		}
+	}
+}
+
+// TestEnvelopeRoundTrip: what was not edited leaves as it came. Only "length"
+// is added, and one newline after each header and payload.
+func TestEnvelopeRoundTrip(t *testing.T) {
+	n := 0
+	for _, f := range fixtures(t) {
+		if !f.isEnvelope() {
+			continue
+		}
+		n++
+		raw := f.body(t)
+		env, err := readAll(bytes.NewReader(raw))
+		if err != nil {
+			t.Fatalf("%s: %v", f.ID, err)
+		}
+		var types []string
+		for i := range env.Items {
+			types = append(types, env.Items[i].Header.Type)
+		}
+		if diff := cmp.Diff(f.ItemTypes, types); diff != "" {
+			t.Errorf("%s: item types: %s", f.ID, diff)
+		}
+		header := append([]byte(nil), env.Header.Bytes()...)
+		if !bytes.HasPrefix(raw, header) {
+			t.Errorf("%s: the header changed", f.ID)
+		}
+		var headers []string
+		for i := range env.Items {
+			headers = append(headers, string(env.Items[i].Header.Bytes()))
+			if !bytes.Contains(raw, env.Items[i].Header.Bytes()) {
+				t.Errorf("%s: item header %d changed", f.ID, i)
+			}
+		}
+		var out bytes.Buffer
+		written, err := env.WriteTo(&out)
+		if err != nil || written != int64(out.Len()) {
+			t.Fatalf("%s: wrote %d, counted %d: %v", f.ID, out.Len(), written, err)
+		}
+		again, err := readAll(bytes.NewReader(out.Bytes()))
+		if err != nil {
+			t.Fatalf("%s: reading what was written: %v", f.ID, err)
+		}
+		if len(again.Items) != len(env.Items) || !bytes.Equal(again.Header.Bytes(), header) {
+			t.Fatalf("%s: header or number of items differs", f.ID)
+		}
+		for i := range env.Items {
+			a, _ := env.Items[i].InMemory()
+			b, _ := again.Items[i].InMemory()
+			if !bytes.Equal(a, b) {
+				t.Errorf("%s: payload %d differs", f.ID, i)
+			}
+			if !bytes.Contains(raw, a) {
+				t.Errorf("%s: payload %d is not in the request", f.ID, i)
+			}
+			h := again.Items[i].Header
+			if h.Length != int64(len(a)) {
+				t.Errorf("%s: length %d of item %d, payload has %d bytes", f.ID, h.Length, i, len(a))
+			}
+			var was, is map[string]any
+			if json.Unmarshal([]byte(headers[i]), &was) != nil || json.Unmarshal(h.Bytes(), &is) != nil {
+				t.Fatalf("%s: item header %d", f.ID, i)
+			}
+			delete(was, "length")
+			delete(is, "length")
+			if diff := cmp.Diff(was, is); diff != "" {
+				t.Errorf("%s: item header %d: %s", f.ID, i, diff)
+			}
+		}
+		var twice bytes.Buffer
+		if _, err := again.WriteTo(&twice); err != nil || !bytes.Equal(twice.Bytes(), out.Bytes()) {
+			t.Errorf("%s: writing again differs (%v)", f.ID, err)
+		}
+	}
+	if n < 200 {
+		t.Errorf("only %d envelopes among the fixtures", n)
+	}
+}
+
+// opener is a payload that is not in memory.
+type opener struct {
+	b   []byte
+	err error
+}
+
+func (o opener) Size() int64 { return int64(len(o.b)) }
+func (o opener) Open() (io.ReadCloser, error) {
+	if o.err != nil {
+		return nil, o.err
+	}
+	return io.NopCloser(bytes.NewReader(o.b)), nil
+}
+
+func TestWriteToStreamsAndReportsErrors(t *testing.T) {
+	payload := make([]byte, 100_000)
+	rand.New(rand.NewSource(1)).Read(payload)
+	env := &Envelope{Header: EmptyHeader(), Items: []Item{
+		{Header: NewItemHeader("attachment", "filename", "a \"b\".bin"), Payload: opener{b: payload}},
+		{Header: NewItemHeader("event"), Payload: Bytes(`{}`)},
+	}}
+	var out bytes.Buffer
+	if _, err := env.WriteTo(&out); err != nil {
+		t.Fatal(err)
+	}
+	again, err := readAll(&out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, _ := again.Items[0].InMemory(); !bytes.Equal(b, payload) || again.Items[0].Header.Filename() != `a "b".bin` {
+		t.Error("the streamed payload or its name differs")
+	}
+	if b, _ := again.Items[1].InMemory(); string(b) != "{}" {
+		t.Errorf("second payload %q", b)
+	}
+	full := errors.New("disk full")
+	env.Items[0].Payload = opener{err: full}
+	if _, err := env.WriteTo(io.Discard); !errors.Is(err, full) {
+		t.Errorf("got %v", err)
+	}
+	env.Items[0].Payload = opener{b: payload}
+	for limit := range 200 {
+		if _, err := env.WriteTo(&limited{left: limit, err: full}); !errors.Is(err, full) {
+			t.Fatalf("writer that takes %d bytes: got %v", limit, err)
+		}
+	}
+}
+
+type limited struct {
+	left int
+	err  error
+}
+
+func (l *limited) Write(b []byte) (int, error) {
+	if len(b) > l.left {
+		n := l.left
+		l.left = 0
+		return n, l.err
+	}
+	l.left -= len(b)
+	return len(b), nil
+}
+
+func FuzzReader(f *testing.F) {
+	for _, fx := range fixtures(f) {
+		if fx.isEnvelope() {
+			if b := fx.body(f); len(b) < 20<<10 {
+				f.Add(b)
+			}
+		}
+	}
+	f.Add([]byte("{}\n{\"type\":\"a\",\"length\":3}\nabc\n\n"))
+	f.Add([]byte("\xef\xbb\xbf{}\r\n{\"type\":\"a\"}"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		env, err := readAll(bytes.NewReader(raw))
+		slow, slowErr := readAll(iotest.DataErrReader(iotest.OneByteReader(bytes.NewReader(raw))))
+		if (err == nil) != (slowErr == nil) {
+			t.Fatalf("the size of reads decides: %v, %v", err, slowErr)
+		}
+		if err != nil {
+			var ee *EnvelopeError
+			if !errors.As(err, &ee) && !errors.Is(err, io.EOF) {
+				t.Fatalf("untyped error %v", err)
+			}
+			return
+		}
+		var a, b bytes.Buffer
+		if _, err := env.WriteTo(&a); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := slow.WriteTo(&b); err != nil || !bytes.Equal(a.Bytes(), b.Bytes()) {
+			t.Fatal("the size of reads changes what is read")
+		}
+		again, err := readAll(bytes.NewReader(a.Bytes()))
+		if err != nil || len(again.Items) != len(env.Items) {
+			t.Fatalf("cannot read what was written: %v\n%q", err, a.Bytes())
+		}
+	})
+}
