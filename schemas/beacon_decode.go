@@ -107,12 +107,16 @@ func (d *beaconDecoder) json(v jsontext.Value) {
 		d.entries(v)
 		return
 	}
-	vitals, wrapped := Lookup(v, "vitals")
+	var vitals jsontext.Value
 	for name, value := range Members(v) {
+		if string(name) == "vitals" {
+			vitals = value
+			continue
+		}
 		d.field(name, value)
 	}
 	switch {
-	case !wrapped:
+	case vitals == nil:
 		d.entry(v)
 	case vitals.Kind() == '[':
 		d.entries(vitals)

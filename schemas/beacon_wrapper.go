@@ -26,7 +26,7 @@ var beaconDevices = []string{"mobile", "tablet", "desktop", "other"}
 // field takes one member of a wrapper.
 func (d *beaconDecoder) field(name []byte, v jsontext.Value) {
 	for _, field := range beaconFields {
-		if string(name) != field {
+		if len(name) != len(field) || string(name) != field {
 			continue
 		}
 		if rate, ok := number(v); ok && field == "sample_rate" && rate >= 0 && rate <= 1 {

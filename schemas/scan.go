@@ -143,16 +143,26 @@ func skipComma(b []byte, i int) int {
 	return i
 }
 
-// skipString returns the offset after the string that opens at i.
+// skipString returns the offset after the string that opens at i. Most
+// strings are short: those are walked byte by byte, the rest by IndexByte.
 func skipString(b []byte, i int) int {
-	for j := i + 1; j < len(b); {
+	j := i + 1
+	for end := min(j+24, len(b)); j < end; j++ {
+		switch b[j] {
+		case '"':
+			return j + 1
+		case '\\':
+			j++
+		}
+	}
+	for from := j; j < len(b); {
 		q := bytes.IndexByte(b[j:], '"')
 		if q < 0 {
 			return len(b)
 		}
 		q += j
 		slashes := 0
-		for k := q - 1; k > i && b[k] == '\\'; k-- {
+		for k := q - 1; k >= from && b[k] == '\\'; k-- {
 			slashes++
 		}
 		if slashes%2 == 0 {
