@@ -1,0 +1,434 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"breakwater/relay/spool"
+	"breakwater/schemas"
+)
+
+// appending is one Append on its way through the writer. They are reused.
+type appending struct {
+	buf     []byte // room for the frame's header, then the payload
+	enc     encoder
+	sum     uint32
+	rec     *schemas.Record
+	qty     uint32
+	route   uint32
+	project *project
+	blobs   []blobRef
+	err     error
+	done    chan struct{}
+	id      recordID
+}
+
+var appendings = sync.Pool{New: func() any { return &appending{done: make(chan struct{}, 1)} }}
+
+const (
+	// maxBatch bounds one commit, in bytes; a single larger record makes its own.
+	maxBatch = 8 << 20
+	// maxKept bounds the buffers that are kept for reuse, in bytes.
+	maxKept = 1 << 20
+	// maxIndexed bounds the records of one segment.
+	maxIndexed = 1 << 18
+	// fullRetry is what a client is told to wait when there is no room.
+	fullRetry = 30 * time.Second
+)
+
+var errNoDestination = errors.New("record has no destination")
+
+// Append stores a record; see spool.Spool. The record is encoded here, on the
+// caller's time; the writer only copies, writes and syncs.
+func (s *Spool) Append(ctx context.Context, rec *schemas.Record) error {
+	start := time.Now()
+	if err := ctx.Err(); err != nil {
+		s.discardSpills(rec)
+		return err
+	}
+	if len(rec.Meta.Destinations) == 0 {
+		s.discardSpills(rec)
+		return errNoDestination
+	}
+	a := appendings.Get().(*appending)
+	err := s.append(a, rec)
+	if err != nil {
+		s.discardSpills(rec)
+		rec.Meta.ID = ""
+	}
+	if cap(a.buf) > maxKept {
+		a.buf = nil
+	}
+	a.rec, a.blobs, a.project, a.err = nil, nil, nil, nil
+	appendings.Put(a)
+	if err == nil {
+		s.metrics.append.Observe(time.Since(start).Seconds())
+	}
+	return err
+}
+
+func (s *Spool) append(a *appending, rec *schemas.Record) error {
+	blobs, err := s.takeSpills(rec)
+	if err != nil {
+		return err
+	}
+	for _, b := range blobs {
+		if b != nil {
+			a.blobs = append(a.blobs, *b)
+		}
+	}
+	a.rec, a.qty = rec, uint32(min(max(rec.Meta.Items(), 0), 1<<31))
+	if cap(a.buf) < frameHeader {
+		a.buf = make([]byte, frameHeader, 8<<10)
+	}
+	if a.buf, err = a.enc.appendPayload(a.buf[:frameHeader], rec, blobs); err != nil {
+		return fmt.Errorf("appending: %w", err)
+	}
+	if len(a.buf)-frameHeader > maxPayload/2 {
+		return fmt.Errorf("appending: record of %d bytes is too large", len(a.buf))
+	}
+	a.sum = checksum(a.buf[frameHeader:])
+	if err := s.enqueue(a); err != nil {
+		return err
+	}
+	kick(s.wakeWriter)
+	<-a.done
+	return a.err
+}
+
+// enqueue reserves room and puts the record in line.
+func (s *Spool) enqueue(a *appending) error {
+	need := int64(len(a.buf))
+	filed := int64(0)
+	for _, b := range a.blobs {
+		filed += b.size
+	}
+	var h head
+	headBytes, _, err := splitPayload(a.buf[frameHeader:])
+	if err == nil {
+		h, err = parseHead(headBytes)
+	}
+	if err != nil {
+		return fmt.Errorf("appending: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return spool.ErrClosed
+	}
+	if a.route, err = s.routeOf(h.route); err != nil {
+		return fmt.Errorf("appending: %w", err)
+	}
+	a.project = s.routes[a.route].proj
+	if err := s.room(a.project, need, filed); err != nil {
+		kick(s.wakeKeeper)
+		return err
+	}
+	s.queued += need
+	a.project.queued += need + filed
+	s.waiting = append(s.waiting, a)
+	return nil
+}
+
+// room tells whether a record fits. Its files are already counted as used.
+func (s *Spool) room(p *project, need, filed int64) error {
+	if s.used.Load()+s.queued+need > s.limits.MaxSize {
+		return &spool.FullError{Why: "max_size", After: fullRetry}
+	}
+	if float64(p.bytes+p.queued+need+filed) > s.limits.ProjectShare*float64(s.limits.MaxSize) {
+		return &spool.FullError{Why: "project_share", After: fullRetry}
+	}
+	if s.freeNow()-s.queued-need < s.limits.MinFree {
+		s.readFree()
+		if s.freeNow()-s.queued-need < s.limits.MinFree {
+			return &spool.FullError{Why: "min_free", After: fullRetry}
+		}
+	}
+	return nil
+}
+
+// freeNow is the last known free space less what was written since. Under mu.
+func (s *Spool) freeNow() int64 { return max(s.free-(s.used.Load()-s.freeUsed), 0) }
+
+// readFree asks the file system. Under mu: statfs does not wait for the disk.
+func (s *Spool) readFree() {
+	if free, err := s.fs.Free(s.dir); err == nil {
+		s.free, s.freeUsed = free, s.used.Load()
+	}
+}
+
+func (s *Spool) refreshFree() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.readFree()
+}
+
+// writer commits what waits: everything that came during one fsync shares the next.
+func (s *Spool) writer() {
+	defer close(s.writerDone)
+	var buf []byte
+	var batch []*appending
+	for range s.wakeWriter {
+		for {
+			runtime.Gosched() // let those just woken get in line
+			s.mu.Lock()
+			batch = s.takeBatch(batch[:0])
+			closed := s.closed
+			s.mu.Unlock()
+			if len(batch) == 0 {
+				if closed {
+					return
+				}
+				break
+			}
+			buf = s.commit(batch, buf[:0])
+			for i, a := range batch {
+				a.done <- struct{}{}
+				batch[i] = nil
+			}
+			if cap(buf) > 2*maxBatch {
+				buf = nil
+			}
+		}
+		s.retireDrained()
+	}
+}
+
+func (s *Spool) takeBatch(batch []*appending) []*appending {
+	n, size := 0, 0
+	for n < len(s.waiting) && (n == 0 || size+len(s.waiting[n].buf) <= maxBatch) {
+		size += len(s.waiting[n].buf)
+		n++
+	}
+	batch = append(batch, s.waiting[:n]...)
+	left := copy(s.waiting, s.waiting[n:])
+	clear(s.waiting[left:])
+	s.waiting = s.waiting[:left]
+	return batch
+}
+
+// commit makes a batch durable and known, or fails all of it.
+func (s *Spool) commit(batch []*appending, buf []byte) []byte {
+	for _, a := range batch {
+		if len(a.blobs) > 0 {
+			if err := s.fs.SyncDir(s.path(dirBlobs)); err != nil {
+				s.fail(batch, fmt.Errorf("appending: %w", err))
+				return buf
+			}
+			break
+		}
+	}
+	s.assign(batch)
+	err := s.ensureActive()
+	if err == nil {
+		buf, err = s.write(s.active, batch, buf)
+	}
+	if err != nil && !isNoSpace(err) {
+		s.log.Error().Err(err).Msg("spool write failed; trying a new segment")
+		if err = s.ensureActive(); err == nil {
+			buf, err = s.write(s.active, batch, buf[:0])
+		}
+	}
+	if err != nil {
+		if isNoSpace(err) {
+			err = &spool.FullError{Why: "disk", After: fullRetry, Err: err}
+		}
+		s.fail(batch, err)
+		return buf
+	}
+	s.publish(s.active, batch)
+	return buf
+}
+
+// assign gives the batch its ids, in the order it will lie in.
+func (s *Spool) assign(batch []*appending) {
+	ms := s.now().UnixMilli()
+	s.mu.Lock()
+	s.lastMs = max(s.lastMs, ms)
+	ms = s.lastMs
+	for _, a := range batch {
+		s.lastSeq++
+		a.id = makeID(ms, s.lastSeq, s.chance)
+	}
+	s.mu.Unlock()
+}
+
+func (s *Spool) fail(batch []*appending, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range batch {
+		a.err = err
+		s.unqueue(a)
+	}
+}
+
+// unqueue gives back what enqueue reserved. Under mu.
+func (s *Spool) unqueue(a *appending) {
+	s.queued -= int64(len(a.buf))
+	a.project.queued -= int64(len(a.buf))
+	for _, b := range a.blobs {
+		a.project.queued -= b.size
+	}
+}
+
+// write puts a batch behind the segment's good bytes and syncs. When that
+// fails the segment ends where it ended before.
+func (s *Spool) write(g *segment, batch []*appending, buf []byte) ([]byte, error) {
+	if g.size == 0 {
+		buf = append(buf, segmentHeader...)
+	}
+	out := buf
+	if len(batch) == 1 && g.size > 0 { // no need to copy
+		a := batch[0]
+		sealFrame(a.buf, kindNative, a.id, a.sum, g.salt)
+		out = a.buf
+	} else {
+		for _, a := range batch {
+			sealFrame(a.buf, kindNative, a.id, a.sum, g.salt)
+			buf = append(buf, a.buf...)
+		}
+		out = buf
+	}
+	if _, err := g.file.WriteAt(out, g.size); err != nil {
+		if cut := g.file.Truncate(g.size); cut != nil || !isNoSpace(err) {
+			s.retire(g)
+		}
+		return buf, fmt.Errorf("appending: %w", err)
+	}
+	start := time.Now()
+	if err := g.file.Sync(); err != nil {
+		// What the page cache holds of this file may differ from the disk from
+		// now on: nothing more goes into it.
+		_ = g.file.Truncate(g.size)
+		s.retire(g)
+		return buf, fmt.Errorf("appending: fsync: %w", err)
+	}
+	s.metrics.fsync.Observe(time.Since(start).Seconds())
+	return buf, nil
+}
+
+// publish makes a durable batch known: to the ledger, then to the queues.
+func (s *Spool) publish(g *segment, batch []*appending) {
+	for _, a := range batch {
+		m := &a.rec.Meta
+		m.ID = a.id.String()
+		keepSpills(a.rec)
+		s.observer.Appended(m)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	size := g.size
+	if size == 0 {
+		size = int64(len(segmentHeader))
+	}
+	for _, a := range batch {
+		headBytes, _, _ := splitPayload(a.buf[frameHeader:])
+		e := entry{
+			seq: a.id.seq(), recv: a.rec.Meta.ReceivedAt.UnixMilli(), off: uint32(size),
+			size: uint32(len(a.buf)), qty: a.qty, route: a.route, filed: len(a.blobs) > 0,
+		}
+		g.index.add(e.off, e.size, kindNative, a.id, headBytes)
+		s.addEntry(g, e, a.blobs, stFresh)
+		size += int64(len(a.buf))
+		s.unqueue(a)
+	}
+	s.used.Add(size - g.size)
+	g.size = size
+	s.lastAppend = s.now()
+}
+
+// ensureActive makes sure there is a segment to append to, and that its name
+// is durable before anything in it is acknowledged.
+func (s *Spool) ensureActive() error {
+	g := s.active // only the writer changes it
+	if g != nil && g.size < s.segSize && g.index.count < maxIndexed {
+		return nil
+	}
+	s.mu.Lock()
+	s.lastNo++
+	fresh := &segment{no: s.lastNo, salt: rand.Uint32(), ext: extActive, minRecv: maxTime}
+	s.mu.Unlock()
+	f, err := s.fs.Create(s.path(fresh.name() + fresh.ext))
+	if err != nil {
+		return fmt.Errorf("new segment: %w", err)
+	}
+	if g != nil {
+		s.seal(g, false)
+	}
+	fresh.file = f
+	fresh.pins = 1 // the writer's
+	if err := s.fs.SyncDir(s.dir); err != nil {
+		s.mu.Lock()
+		s.active = nil
+		s.mu.Unlock()
+		_ = f.Close()
+		_ = s.fs.Remove(s.path(fresh.name() + fresh.ext))
+		return fmt.Errorf("new segment: %w", err)
+	}
+	s.mu.Lock()
+	s.active = fresh
+	s.openFiles++
+	s.insert(fresh)
+	s.mu.Unlock()
+	return nil
+}
+
+// seal ends an active segment: its index is written, its name says so. Neither
+// needs to be durable: a start can do without.
+func (s *Spool) seal(g *segment, sync bool) {
+	n, err := s.writeIndex(g.name(), &g.index, g.size, g.salt, sync)
+	if err != nil {
+		s.log.Warn().Err(err).Str("segment", g.name()).Msg("segment has no index; the next start will read all of it")
+	}
+	if err := s.fs.Rename(s.path(g.name()+extActive), s.path(g.name()+extSealed)); err == nil {
+		s.mu.Lock()
+		g.ext = extSealed
+		s.mu.Unlock()
+	}
+	s.mu.Lock()
+	g.index = indexBuilder{}
+	g.entries = slices.Clip(g.entries)
+	g.indexSize = n
+	g.sealed = true
+	s.used.Add(n)
+	s.unpin(g)
+	if g.live == 0 {
+		kick(s.wakeKeeper)
+	}
+	s.mu.Unlock()
+}
+
+// retire seals a segment after a failure, with an index on disk that says
+// where its good bytes end, whatever became of those behind.
+func (s *Spool) retire(g *segment) {
+	s.mu.Lock()
+	s.active = nil
+	s.mu.Unlock()
+	s.seal(g, true)
+	_ = s.fs.SyncDir(s.dir)
+}
+
+// retireDrained lets go of the active segment when nothing in it is living,
+// so that a drained spool leaves nothing on disk.
+func (s *Spool) retireDrained() {
+	s.mu.Lock()
+	g := s.active
+	idle := s.now().Sub(s.lastAppend) >= drainIdle
+	drained := g != nil && g.live == 0 && g.size > 0 && (g.size >= 1<<20 || idle) && len(s.waiting) == 0
+	if drained {
+		s.active = nil
+	}
+	s.mu.Unlock()
+	if drained {
+		s.seal(g, false)
+	}
+}
+
+// drainIdle is how long a small drained segment is kept for the next append.
+const drainIdle = 10 * time.Second
