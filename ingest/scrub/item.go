@@ -1,0 +1,193 @@
+package scrub
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+
+	"breakwater/schemas"
+)
+
+// ErrOpaque says that a payload cannot be looked into: it is no JSON, nests
+// too deeply, or expands too far. It then passes or falls by Config.Opaque.
+var ErrOpaque = errors.New("payload cannot be scrubbed")
+
+// Count is how often a rule hit.
+type Count struct {
+	Rule string
+	N    int
+}
+
+// Hit is one piece that a rule took.
+type Hit struct {
+	// Path is where: keys and list positions joined by dots, after the scrubbing.
+	Path string
+	Rule string
+}
+
+// opaqueTypes are the item types whose payload is a file, or no JSON.
+var opaqueTypes = map[string]bool{"attachment": true, "unreal_report": true, "replay_video": true, "statsd": true}
+
+// Item scrubs one payload of an item type; unknown types count as free JSON.
+// Without a hit the same slice comes back and nothing is allocated; payload is
+// never written to. {{auto}} addresses stay unless Config.IP removes them:
+// only Apply knows the client's. The error is ErrOpaque or wraps it; then the
+// payload comes back as it was.
+func (r *Rules) Item(typ string, payload []byte) ([]byte, []Count, error) {
+	hits := make([]int, len(r.names))
+	out, err := r.scrub(typ, payload, addresses{remove: r.cfg.IP, leave: true}, hits, nil)
+	return out, r.counts(hits), err
+}
+
+// Explain is Item with the place of every hit, in order; at most 10000.
+func (r *Rules) Explain(typ string, payload []byte) (after []byte, hits []Hit, err error) {
+	n := make([]int, len(r.names))
+	after, err = r.scrub(typ, payload, addresses{remove: r.cfg.IP, leave: true}, n, func(path []segment, rule ruleID) {
+		if len(hits) < 10000 {
+			hits = append(hits, Hit{Path: pathString(path), Rule: r.names[rule]})
+		}
+	})
+	return after, hits, err
+}
+
+func pathString(path []segment) string {
+	var b []byte
+	for i := range path {
+		if i == 0 {
+			continue // the root
+		}
+		if i > 1 {
+			b = append(b, '.')
+		}
+		if seg := &path[i]; seg.raw != nil {
+			key := seg.key
+			if string(seg.raw) != string(key) {
+				if s, ok := schemas.UnquoteString(seg.appendName(nil)); ok {
+					key = []byte(s)
+				}
+			}
+			b = append(b, key...)
+		} else {
+			b = strconv.AppendInt(b, int64(seg.index), 10)
+		}
+	}
+	return string(b)
+}
+
+func (r *Rules) counts(hits []int) (list []Count) {
+	for rule, n := range hits {
+		if n > 0 {
+			list = append(list, Count{r.names[rule], n})
+		}
+	}
+	return list
+}
+
+// scrub is Item with all that a batch knows; hits are added to.
+func (r *Rules) scrub(typ string, payload []byte, ip addresses, hits []int, trace func([]segment, ruleID)) ([]byte, error) {
+	switch {
+	case len(payload) == 0:
+		return payload, nil
+	case typ == "replay_recording":
+		return r.recording(payload, ip, hits, trace)
+	case opaqueTypes[typ]:
+		return payload, ErrOpaque
+	}
+	root := roots[typ]
+	if root == nil {
+		root = free
+	}
+	return r.json(root, payload, ip, hits, trace, remarkable[typ])
+}
+
+var walkers = sync.Pool{New: func() any { return &walker{} }}
+
+// json scrubs one JSON text.
+func (r *Rules) json(root *node, payload []byte, ip addresses, hits []int, trace func([]segment, ruleID), remarks bool) ([]byte, error) {
+	if !valid(payload) {
+		return payload, fmt.Errorf("%w: %w", ErrOpaque, errNotJSON)
+	}
+	w := walkers.Get().(*walker)
+	defer w.release()
+	w.rules, w.ip, w.hits, w.trace, w.remark = r, ip, hits, trace, remarks
+	w.buf = payload
+	if err := w.run(root); err != nil {
+		return payload, fmt.Errorf("%w: %w", ErrOpaque, err)
+	}
+	out := w.finish()
+	w.out = nil // it belongs to the caller now
+	if remarks && ip.remove && !w.infer && !r.off[ruleIP] {
+		out = neverInfer(out)
+	}
+	return out, nil
+}
+
+// release gives the walker back with its scratch space, unless that has grown.
+func (w *walker) release() {
+	const keep = 64 << 10
+	clean := walker{path: w.path[:0], t: w.t, text: w.text[:0], offsets: w.offsets[:0], remarks: w.remarks[:0]}
+	clear(w.path[:cap(w.path)])
+	clear(w.remarks)
+	clean.t.rules = nil
+	if cap(w.text) > keep || cap(w.t.matches) > keep/32 || cap(w.t.gaps) > keep/16 {
+		clean.text, clean.offsets, clean.t = nil, nil, texter{}
+	}
+	*w = clean
+	walkers.Put(w)
+}
+
+// neverInfer writes sdk.settings.infer_ip: "never" into an event that does not
+// say and whose platform makes Sentry fill a missing address with the
+// connection's: that would be the gateway's own.
+func neverInfer(payload []byte) []byte {
+	if !bytes.Contains(payload, []byte("platform")) {
+		return payload
+	}
+	o, err := schemas.ParseObject(payload)
+	if err != nil {
+		return payload
+	}
+	switch p, _ := o.String("platform"); p {
+	case "javascript", "cocoa", "objc":
+	default:
+		return payload
+	}
+	child := func(of *schemas.Object, name string) *schemas.Object {
+		if c, ok := of.Object(name); ok {
+			return c
+		}
+		c, _ := schemas.ParseObject([]byte(`{}`))
+		return c
+	}
+	sdk := child(o, "sdk")
+	settings := child(sdk, "settings")
+	settings.SetString("infer_ip", "never")
+	sdk.Set("settings", settings.Bytes())
+	o.Set("sdk", sdk.Bytes())
+	return o.Bytes()
+}
+
+// saysNever tells whether an event or container asks that no address be inferred.
+func saysNever(payload []byte) bool {
+	if !bytes.Contains(payload, []byte("never")) {
+		return false
+	}
+	o, err := schemas.ParseObject(payload)
+	return err == nil && objectSaysNever(o)
+}
+
+func objectSaysNever(o *schemas.Object) bool {
+	settings, ok := o.Object("ingest_settings")
+	if !ok {
+		if sdk, has := o.Object("sdk"); has {
+			settings, ok = sdk.Object("settings")
+		}
+	}
+	if !ok {
+		return false
+	}
+	v, _ := settings.String("infer_ip")
+	return v == "never"
+}

@@ -1,0 +1,275 @@
+package scrub
+
+// traits are what one pass over a string finds out: which bytes that matter
+// it holds, and which of the words.
+type traits uint32
+
+const (
+	hasAt traits = 1 << iota
+	hasPercent
+	hasSlash // / or \
+	hasColon
+	hasDash
+	hasDot
+	hasEscape // a backslash of the JSON text
+	hasQuery  // ? or #
+	hasEqual
+	hasUpper
+
+	wordPassword // the words that make a key or a value a password
+	wordToken
+	wordBearer
+	wordHome  // users, home, settings or profiles before a slash
+	wordBegin // -----begin
+	wordField // one of Config.Fields
+)
+
+// passwordWords make a key sensitive, and a value that holds one. "token" is
+// apart: alone it counts in keys only. otp and two-factor count when they are
+// the whole key or value; see isOTP.
+var passwordWords = []string{
+	"password", "secret", "passwd", "api_key", "api-key", "apikey", "auth", "credentials",
+	"mysql_pwd", "privatekey", "private-key", "private_key",
+}
+
+var otherWords = map[string]traits{
+	"token": wordToken, "bearer": wordBearer, "-----begin": wordBegin,
+	"users/": wordHome, "users\\": wordHome, "home/": wordHome, "home\\": wordHome,
+	"settings/": wordHome, "settings\\": wordHome, "profiles/": wordHome, "profiles\\": wordHome,
+}
+
+// scanner finds any of many words in one pass, whatever their case: the
+// automaton of Aho and Corasick, written out as a table.
+type scanner struct {
+	// bytes: the low 8 bits are the byte's class, bit 8 marks a digit, the
+	// rest are its traits (shifted by 9).
+	bytes [256]uint32
+	// next[state*classes+class]; the top bit says that the new state ends a word.
+	next    []uint16
+	ends    []traits
+	classes int
+}
+
+const endsWord = 1 << 15
+
+func newScanner(fields []string) *scanner {
+	sc := &scanner{}
+	words := map[string]traits{}
+	for _, w := range passwordWords {
+		words[w] |= wordPassword
+	}
+	for w, t := range otherWords {
+		words[w] |= t
+	}
+	for _, f := range fields {
+		words[foldASCII(f)] |= wordField
+	}
+	sc.classify(words)
+	sc.build(words)
+	return sc
+}
+
+func (sc *scanner) classify(words map[string]traits) {
+	sc.classes = 1 // class 0: every byte no word holds
+	var class [256]uint32
+	for w := range words {
+		for i := 0; i < len(w); i++ {
+			if class[w[i]] == 0 {
+				class[w[i]] = uint32(sc.classes)
+				sc.classes++
+			}
+		}
+	}
+	for c := 0; c < 256; c++ {
+		b := byte(c)
+		v := class[lower(b)]
+		if b >= '0' && b <= '9' {
+			v |= 1 << 8
+		}
+		sc.bytes[c] = v | uint32(byteTraits(b))<<9
+	}
+}
+
+func byteTraits(b byte) traits {
+	switch b {
+	case '@':
+		return hasAt
+	case '%':
+		return hasPercent
+	case '/':
+		return hasSlash
+	case '\\':
+		return hasSlash | hasEscape
+	case ':':
+		return hasColon
+	case '-':
+		return hasDash
+	case '.':
+		return hasDot
+	case '?', '#':
+		return hasQuery
+	case '=':
+		return hasEqual
+	}
+	if b >= 'A' && b <= 'Z' {
+		return hasUpper
+	}
+	return 0
+}
+
+func (sc *scanner) build(words map[string]traits) {
+	grow := func() int {
+		sc.next = append(sc.next, make([]uint16, sc.classes)...)
+		sc.ends = append(sc.ends, 0)
+		return len(sc.ends) - 1
+	}
+	grow()
+	for w, t := range words {
+		at := 0
+		for i := 0; i < len(w); i++ {
+			c := int(sc.bytes[w[i]] & 0xff)
+			to := int(sc.next[at*sc.classes+c])
+			if to == 0 {
+				to = grow()
+				sc.next[at*sc.classes+c] = uint16(to)
+			}
+			at = to
+		}
+		sc.ends[at] |= t
+	}
+	// Breadth first: where a word breaks off, go on in its longest suffix.
+	fail := make([]int, len(sc.ends))
+	var queue []int
+	for c := 0; c < sc.classes; c++ {
+		if to := int(sc.next[c]); to != 0 {
+			queue = append(queue, to)
+		}
+	}
+	for len(queue) > 0 {
+		at := queue[0]
+		queue = queue[1:]
+		sc.ends[at] |= sc.ends[fail[at]]
+		for c := 0; c < sc.classes; c++ {
+			cell := &sc.next[at*sc.classes+c]
+			suffix := sc.next[fail[at]*sc.classes+c]
+			if *cell == 0 {
+				*cell = suffix
+				continue
+			}
+			fail[*cell] = int(suffix)
+			queue = append(queue, int(*cell))
+		}
+	}
+	for i, to := range sc.next {
+		if sc.ends[to] != 0 {
+			sc.next[i] = to | endsWord
+		}
+	}
+}
+
+// scan reads s once; digits is the number of its decimal digits.
+func (sc *scanner) scan(s []byte) (t traits, digits int) {
+	var bits, state, seen uint32
+	classes := uint32(sc.classes)
+	next := sc.next
+	for _, b := range s {
+		v := sc.bytes[b]
+		bits |= v
+		digits += int(v >> 8 & 1)
+		step := uint32(next[(state&^endsWord)*classes+v&0xff])
+		state = step
+		seen |= step
+	}
+	t = traits(bits >> 9)
+	if seen&endsWord != 0 {
+		t |= sc.words(s)
+	}
+	return t, digits
+}
+
+// words says which words s holds, once scan has seen that it holds one.
+func (sc *scanner) words(s []byte) (t traits) {
+	state := 0
+	for _, b := range s {
+		state = int(sc.next[state*sc.classes+int(sc.bytes[b]&0xff)] &^ endsWord)
+		t |= sc.ends[state]
+	}
+	return t
+}
+
+// isPassword tells whether a value that is no key is to go as a whole:
+// Sentry's pattern password|secret|passwd|api[-_]key|apikey|auth|credentials|
+// mysql_pwd|privatekey|private[-_]key|token[^\s]*[:=]|^otp$|^two[-_]factor$.
+func isPassword(s []byte, t traits) bool {
+	if t&wordPassword != 0 || isOTP(s) {
+		return true
+	}
+	return t&wordToken != 0 && t&(hasColon|hasEqual) != 0 && tokenAssigned(s)
+}
+
+// tokenAssigned finds token[^\s]*[:=].
+func tokenAssigned(s []byte) bool {
+	for i := 0; i+5 <= len(s); i++ {
+		if !foldedPrefix(s[i:], "token") {
+			continue
+		}
+		for i += 5; i < len(s) && !isSpace(s[i]); i++ {
+			if s[i] == ':' || s[i] == '=' {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isOTP matches ^otp$ and ^two[-_]factor$.
+func isOTP(s []byte) bool {
+	switch len(s) {
+	case 3:
+		return foldedPrefix(s, "otp")
+	case 10:
+		return foldedPrefix(s, "two-factor") || foldedPrefix(s, "two_factor")
+	}
+	return false
+}
+
+func lower(b byte) byte {
+	if b >= 'A' && b <= 'Z' {
+		return b + 'a' - 'A'
+	}
+	return b
+}
+
+func foldASCII(s string) string {
+	b := []byte(s)
+	for i := range b {
+		b[i] = lower(b[i])
+	}
+	return string(b)
+}
+
+// foldedPrefix tells whether s begins with the lower-case word, in any case.
+func foldedPrefix(s []byte, word string) bool {
+	if len(s) < len(word) {
+		return false
+	}
+	for i := 0; i < len(word); i++ {
+		if lower(s[i]) != word[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func foldedEqual(s []byte, word string) bool { return len(s) == len(word) && foldedPrefix(s, word) }
+
+func isSpace(b byte) bool { return b == ' ' || b >= '\t' && b <= '\r' }
+func isDigit(b byte) bool { return b >= '0' && b <= '9' }
+func isAlpha(b byte) bool { return b|0x20 >= 'a' && b|0x20 <= 'z' }
+func isAlnum(b byte) bool { return isDigit(b) || isAlpha(b) }
+func isWord(b byte) bool  { return isAlnum(b) || b == '_' }
+func isHex(b byte) bool   { return isDigit(b) || b|0x20 >= 'a' && b|0x20 <= 'f' }
+
+// wordBefore and wordAfter are the two halves of a regular expression's \b.
+func wordBefore(s []byte, i int) bool { return i > 0 && isWord(s[i-1]) }
+func wordAfter(s []byte, i int) bool  { return i < len(s) && isWord(s[i]) }

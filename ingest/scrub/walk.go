@@ -1,0 +1,313 @@
+package scrub
+
+import (
+	"bytes"
+	"errors"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Bounds of one payload.
+const (
+	// maxDepth is how deep JSON may nest before it counts as unreadable.
+	maxDepth = 256
+	// maxEmbedded is how many layers of JSON in strings of JSON are looked into.
+	maxEmbedded = 2
+	// maxRemarks bounds the remarks added to _meta; what goes beyond is
+	// replaced without one.
+	maxRemarks = 256
+	// maxEdits bounds what is replaced piece by piece in one embedded text; one
+	// with more is replaced whole.
+	maxEdits = 4096
+)
+
+var (
+	errNotJSON = errors.New("not JSON")
+	errDepth   = errors.New("nested too deeply")
+)
+
+// valid allows what real SDKs send: lone surrogates, broken UTF-8, repeated keys.
+func valid(b []byte) bool {
+	return jsontext.Value(b).IsValid(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
+}
+
+// segment is one step of the path to a value.
+type segment struct {
+	key   []byte // decoded; for an entry of a pair the pair's key; nil in other lists
+	raw   []byte // as written, for _meta; nil in lists
+	index int
+	typ   structure
+}
+
+// field is what a value's key says about it.
+type field struct {
+	rule  ruleID // the rule by which the key takes the value, or -1
+	flags flags  // flags in addition (fNoIP)
+	safe  bool
+}
+
+var noField = field{rule: -1}
+
+// addresses says what happens to an address at a place known to hold one.
+type addresses struct {
+	remove bool   // whatever it is
+	auto   string // what {{auto}} becomes; "" removes it
+	leave  bool   // {{auto}} stays: nothing is known about the client
+}
+
+// walker goes through one valid JSON text once and copies it, with the edits,
+// to out; without an edit nothing is copied.
+type walker struct {
+	rules *Rules
+	ip    addresses
+	buf   []byte
+	pos   int
+	depth int
+	err   error
+
+	out  []byte
+	done int // how much of buf is in out
+	// edits collects instead of writing, for JSON inside a string.
+	collect bool
+	edits   []match
+
+	// budget is how many bytes may still be looked at twice, to see what comes
+	// behind a value; nesting could make that quadratic.
+	budget int
+
+	path    []segment
+	t       texter
+	text    []byte
+	offsets []int32
+	nested  int
+
+	hits    []int
+	trace   func(path []segment, rule ruleID)
+	remarks []remark
+	remark  bool // the payload carries _meta
+	inMeta  bool
+	metaAt  span // of _meta's value, in out
+	infer   bool // an infer_ip was seen
+}
+
+// run scrubs a text that valid has seen.
+func (w *walker) run(root *node) error {
+	w.budget = 4*len(w.buf) + 64<<10
+	w.path = append(w.path, segment{typ: root.typ})
+	w.space()
+	w.value(root, noField)
+	w.path = w.path[:len(w.path)-1]
+	return w.err
+}
+
+func (w *walker) space() {
+	for w.pos < len(w.buf) && w.buf[w.pos] <= ' ' {
+		w.pos++
+	}
+}
+
+// stringEnd is the offset of the closing quote of the string that opens at i.
+func (w *walker) stringEnd(i int) int {
+	j := i + 1
+	for ; j < i+24 && j < len(w.buf); j++ { // most strings are short
+		switch w.buf[j] {
+		case '"':
+			return j
+		case '\\':
+			j++
+		}
+	}
+	return w.longStringEnd(i, j)
+}
+
+// longStringEnd goes on from j, at or behind which the string ends.
+func (w *walker) longStringEnd(i, j int) int {
+	for {
+		if j >= len(w.buf) {
+			return len(w.buf) - 1 // not in valid JSON
+		}
+		k := bytes.IndexByte(w.buf[j:], '"')
+		if k < 0 {
+			return len(w.buf) - 1 // not in valid JSON
+		}
+		j += k
+		n := j
+		for n > i+1 && w.buf[n-1] == '\\' {
+			n--
+		}
+		if (j-n)%2 == 0 {
+			return j
+		}
+		j++
+	}
+}
+
+// skip moves past the value at pos.
+func (w *walker) skip() {
+	depth := 0
+	for w.pos < len(w.buf) {
+		switch w.buf[w.pos] {
+		case '"':
+			w.pos = w.stringEnd(w.pos) + 1
+		case '{', '[':
+			depth++
+			w.pos++
+		case '}', ']':
+			depth--
+			w.pos++
+		case ',', ':', ' ', '\t', '\r', '\n':
+			w.pos++
+			continue
+		default:
+			for w.pos < len(w.buf) && !endsScalar(w.buf[w.pos]) {
+				w.pos++
+			}
+		}
+		if depth <= 0 {
+			return
+		}
+	}
+}
+
+func endsScalar(c byte) bool { return c == ',' || c == '}' || c == ']' || c == ':' || c <= ' ' }
+
+// value scrubs the value at pos, standing at a place described by n.
+func (w *walker) value(n *node, f field) {
+	if w.err != nil {
+		return
+	}
+	w.depth++
+	if w.depth > maxDepth {
+		w.err = errDepth
+		return
+	}
+	w.dispatch(n, f)
+	w.depth--
+}
+
+func (w *walker) dispatch(n *node, f field) {
+	c := w.buf[w.pos]
+	if n.does == keptAll && !w.rules.reaches {
+		w.skip()
+		return
+	}
+	switch c {
+	case '"':
+		start := w.pos
+		w.pos = w.stringEnd(start) + 1
+		w.str(n, f, start, w.pos)
+	case '{', '[':
+		if f.rule >= 0 || len(w.rules.custom) > 0 && w.takesWhole(n, c) {
+			w.null(n, f)
+			return
+		}
+		if n.does == keptScalar && n.kids == nil {
+			n = free
+		}
+		if c == '{' {
+			w.object(n, f)
+		} else {
+			w.list(n, f)
+		}
+	case 't', 'f', 'n':
+		w.skip()
+	default:
+		w.number(n, f)
+	}
+}
+
+// null replaces the value at pos by null: what stands behind a sensitive key
+// and is no string.
+func (w *walker) null(n *node, f field) {
+	start := w.pos
+	w.skip()
+	m := match{start: start, end: w.pos, text: "null", rule: f.rule, kind: kindRemoved}
+	if f.rule >= 0 {
+		m.id = filterIDs[f.rule]
+	} else if c := w.customFor(n, valueKind(w.buf[start])); c != nil {
+		m.rule, m.id = c.id, c.name
+	}
+	w.emit(m)
+	w.note(-1, m)
+}
+
+// emit replaces buf[m.start:m.end] by m.text, which is JSON text already.
+func (w *walker) emit(m match) {
+	if m.rule >= 0 && !w.collect { // what is collected is emitted again, further out
+		w.hits[m.rule]++
+		if w.trace != nil {
+			w.trace(w.path, m.rule)
+		}
+	}
+	if w.collect {
+		w.edits = append(w.edits, m)
+		return
+	}
+	if w.out == nil {
+		w.out = make([]byte, 0, len(w.buf)+len(w.buf)/8+512)
+	}
+	w.out = append(w.out, w.buf[w.done:m.start]...)
+	w.out = append(w.out, m.text...)
+	w.done = m.end
+}
+
+// at is where buf[i] is, or will be, in out.
+func (w *walker) at(i int) int { return len(w.out) + i - w.done }
+
+// number scrubs a number: behind a sensitive key it goes; a card number goes too.
+func (w *walker) number(n *node, f field) {
+	start := w.pos
+	w.skip()
+	s := w.buf[start:w.pos]
+	switch {
+	case f.rule >= 0:
+		if f.rule == rulePassword && countsTokens(w.path[len(w.path)-1].key) {
+			return
+		}
+	case n.flags&fSub != 0 && w.rules.on(ruleCreditcard) && (len(s) == 15 || len(s) == 16) && isCardNumber(s):
+		f.rule = ruleCreditcard
+	case len(w.rules.custom) > 0:
+		c := w.customNumber(n, s)
+		if c == nil {
+			return
+		}
+		w.pos = start
+		m := match{start: start, text: "null", rule: c.id, id: c.name, kind: kindRemoved}
+		w.skip()
+		m.end = w.pos
+		w.emit(m)
+		w.note(-1, m)
+		return
+	default:
+		return
+	}
+	w.pos = start
+	w.null(n, f)
+}
+
+// isCardNumber asks a checksum of bare numbers: identifiers and microseconds
+// have as many digits.
+func isCardNumber(s []byte) bool {
+	start, end := findCard(s, 0)
+	return start == 0 && end == len(s) && luhnOK(s)
+}
+
+// countsTokens: gen_ai.usage.input_tokens and max_tokens count, they hold no token.
+func countsTokens(key []byte) bool {
+	k := indexFold(key, "tokens")
+	return k >= 0 && !bytes.ContainsAny(key[k+6:], "-_") && indexFold(key, "password") < 0 && indexFold(key, "secret") < 0
+}
+
+func valueKind(c byte) byte {
+	switch c {
+	case '"':
+		return 's'
+	case '{':
+		return 'o'
+	case '[':
+		return 'a'
+	case 't', 'f':
+		return 'b'
+	}
+	return 'n'
+}
