@@ -1,0 +1,149 @@
+package sentry
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"breakwater/schemas"
+)
+
+// limitCap is the longest a limit is believed. Longer ones are asked about
+// again once a day: a slip of an upstream must not silence it for years.
+const limitCap = 24 * time.Hour
+
+// Limits keeps the rate limits upstreams announce, each where its scope puts
+// it: organization, project or key. Destinations that share a registry share
+// what it learns, so a limit of an organization stops all its projects.
+//
+// It grows with the configured DSNs only: per scope there is one end per
+// category, whatever an upstream sends. The zero value is not usable; safe for
+// concurrent use.
+type Limits struct {
+	mu     sync.Mutex
+	scopes map[string]map[schemas.Category]limit
+}
+
+type limit struct {
+	until  time.Time
+	reason string
+}
+
+// all stands for a limit over every category.
+const all schemas.Category = ""
+
+// NewLimits makes an empty registry.
+func NewLimits() *Limits { return &Limits{scopes: map[string]map[schemas.Category]limit{}} }
+
+var scopeNames = []string{"organization", "project", "key"}
+
+// scopeKey is where a limit of a scope is kept. An organization is a host,
+// and at hosted Sentry the number in its name.
+func scopeKey(d schemas.DSN, scope string) string {
+	host := strings.ToLower(d.Host)
+	switch scope {
+	case "organization":
+		return scope + " " + host + " " + d.Org()
+	case "project":
+		return scope + " " + host + d.Path + "/" + d.ProjectID
+	}
+	return "key " + host + d.Path + "/" + d.ProjectID + " " + d.PublicKey
+}
+
+// Learn notes limits announced to a DSN. Of one category and scope the later
+// end stays: a limit is never shortened.
+func (l *Limits) Learn(d schemas.DSN, limits []schemas.RateLimit, now time.Time) {
+	if len(limits) == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, rl := range limits {
+		if latest := now.Add(limitCap); rl.Until.After(latest) {
+			rl.Until = latest
+		}
+		if !now.Before(rl.Until) {
+			continue
+		}
+		key := scopeKey(d, rl.Scope)
+		ends := l.scopes[key]
+		if ends == nil {
+			ends = map[schemas.Category]limit{}
+			l.scopes[key] = ends
+		}
+		categories := rl.Categories
+		if len(categories) == 0 {
+			categories = []schemas.Category{all}
+		}
+		for _, c := range categories {
+			if rl.Until.After(ends[c].until) {
+				ends[c] = limit{rl.Until, reasonWord(rl.Reason)}
+			}
+		}
+	}
+}
+
+// Active are the limits in force for a DSN, of all scopes, longest first.
+// Categories with the same end stand together.
+func (l *Limits) Active(d schemas.DSN, now time.Time) []schemas.RateLimit {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var active []schemas.RateLimit
+	for _, scope := range scopeNames {
+		key := scopeKey(d, scope)
+		first := len(active)
+		for c, lim := range l.scopes[key] {
+			if !now.Before(lim.until) {
+				delete(l.scopes[key], c)
+				continue
+			}
+			active = join(active, first, c, schemas.RateLimit{Scope: scope, Reason: lim.reason, Until: lim.until})
+		}
+		if len(l.scopes[key]) == 0 {
+			delete(l.scopes, key)
+		}
+	}
+	for i := range active {
+		slices.Sort(active[i].Categories)
+	}
+	slices.SortFunc(active, func(a, b schemas.RateLimit) int {
+		if c := b.Until.Compare(a.Until); c != 0 {
+			return c
+		}
+		if c := strings.Compare(a.Scope, b.Scope); c != 0 {
+			return c
+		}
+		return slices.Compare(a.Categories, b.Categories)
+	})
+	return active
+}
+
+// join adds a category to the limit among list[first:] that is the same but
+// for its categories, or else as a new one.
+func join(list []schemas.RateLimit, first int, c schemas.Category, rl schemas.RateLimit) []schemas.RateLimit {
+	if c != all {
+		for i := first; i < len(list); i++ {
+			if have := &list[i]; len(have.Categories) > 0 && have.Until.Equal(rl.Until) && have.Reason == rl.Reason {
+				have.Categories = append(have.Categories, c)
+				return list
+			}
+		}
+		rl.Categories = []schemas.Category{c}
+	}
+	return append(list, rl)
+}
+
+// reasonWord keeps a reason only if it is a word of [a-z0-9_]: it is shown to
+// clients again, in a header.
+func reasonWord(s string) string {
+	if len(s) > 64 {
+		return ""
+	}
+	for _, c := range s {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
+			return ""
+		}
+	}
+	return s
+}

@@ -1,0 +1,188 @@
+package sentry
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"breakwater/relay"
+	"breakwater/schemas"
+)
+
+// Config of one upstream. Zero fields take the default named beside them.
+type Config struct {
+	// DSN is where to deliver, as Sentry shows it in a project's settings.
+	DSN string
+	// Encoding of the body: gzip (default), identity (or none), zstd, br,
+	// deflate. Only Relay is known to read zstd; Bugsink takes it for plain
+	// text and answers 400.
+	Encoding string
+	// Timeout of one attempt with a small body, answer included. 10 s.
+	Timeout time.Duration
+	// MinThroughput in bytes per second extends it for large bodies. 256 KiB/s.
+	MinThroughput int64
+	// ConnectTimeout, TLS handshake not included. 3 s.
+	ConnectTimeout time.Duration
+	// Concurrency is how many idle connections are kept. 8.
+	Concurrency int
+	// Limits is where the upstream's rate limits are kept; destinations that
+	// share one honour each other's. nil: its own.
+	Limits *Limits
+	// Version of the gateway, for sentry_client. "dev".
+	Version string
+	// RootCAs replaces the system's certificate authorities.
+	RootCAs *x509.CertPool
+	// Dial replaces the network, and proxies from the environment.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	Now  func() time.Time // time.Now
+}
+
+// Destination delivers to one DSN. It is safe for concurrent use.
+type Destination struct {
+	dsn       schemas.DSN
+	url       string
+	auth      string
+	agent     string
+	enc       *encoding
+	timeout   time.Duration
+	rate      int64
+	limits    *Limits
+	now       func() time.Time
+	client    *http.Client
+	transport *http.Transport
+}
+
+var (
+	_ relay.Destination = (*Destination)(nil)
+	_ relay.Limiter     = (*Destination)(nil)
+)
+
+// Bounds on what an upstream may send back.
+const (
+	maxAnswerHeader = 64 << 10
+	maxAnswerBody   = 64 << 10
+	maxAnswerTime   = time.Second // for the body, once the status is known
+)
+
+// New makes a destination. It does not connect. Errors never hold the DSN.
+func New(c Config) (*Destination, error) {
+	dsn, err := schemas.ParseDSN(c.DSN)
+	if err != nil {
+		return nil, fmt.Errorf("reading the upstream's DSN: %w", err)
+	}
+	enc, err := findEncoding(c.Encoding)
+	if err != nil {
+		return nil, err
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = 10 * time.Second
+	}
+	if c.MinThroughput <= 0 {
+		c.MinThroughput = 256 << 10
+	}
+	if c.Limits == nil {
+		c.Limits = NewLimits()
+	}
+	if c.Version == "" {
+		c.Version = "dev"
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	d := &Destination{
+		dsn: dsn, url: dsn.EnvelopeURL(), enc: enc, timeout: c.Timeout, rate: c.MinThroughput, limits: c.Limits, now: c.Now,
+		agent:     "breakwater/" + headerText(c.Version),
+		transport: newTransport(c),
+	}
+	d.auth = "Sentry sentry_version=7, sentry_client=" + d.agent + ", sentry_key=" + dsn.PublicKey
+	d.client = &http.Client{
+		Transport:     d.transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return d, nil
+}
+
+func newTransport(c Config) *http.Transport {
+	if c.ConnectTimeout <= 0 {
+		c.ConnectTimeout = 3 * time.Second
+	}
+	if c.Concurrency <= 0 {
+		c.Concurrency = 8
+	}
+	t := &http.Transport{
+		Proxy:       http.ProxyFromEnvironment,
+		DialContext: (&net.Dialer{Timeout: c.ConnectTimeout, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig: &tls.Config{
+			MinVersion: tls.VersionTLS12,
+			RootCAs:    c.RootCAs,
+		},
+		TLSHandshakeTimeout:    5 * time.Second,
+		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
+		MaxIdleConns:           c.Concurrency,
+		MaxIdleConnsPerHost:    c.Concurrency,
+		IdleConnTimeout:        60 * time.Second,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: maxAnswerHeader,
+		DisableCompression:     true, // answers are tiny, and a bomb in one would be ours to defuse
+	}
+	if c.Dial != nil {
+		t.DialContext, t.Proxy = c.Dial, nil
+	}
+	return t
+}
+
+// Target shows where it delivers to, without the secret.
+func (d *Destination) Target() string { return d.dsn.String() }
+
+// Limits are the upstream's rate limits in force for this DSN.
+func (d *Destination) Limits(now time.Time) []schemas.RateLimit { return d.limits.Active(d.dsn, now) }
+
+// Close closes idle connections.
+func (d *Destination) Close() error {
+	d.transport.CloseIdleConnections()
+	return nil
+}
+
+// Deliver posts the envelope once. When the upstream finds it too large, it
+// is posted a second time without its attachments, which then end as
+// dead_letter with the reason too_large. A rate limit in any answer is kept
+// for Limits; on a 429 the error has class Held.
+func (d *Destination) Deliver(ctx context.Context, meta *schemas.Meta, env *schemas.Envelope) ([]schemas.Final, error) {
+	ctx, cancel := context.WithTimeout(ctx, relay.AttemptTimeout(d.timeout, env, d.rate))
+	defer cancel()
+	err := d.post(ctx, meta, env)
+	if err == nil {
+		return nil, nil
+	}
+	if err.Reason != "too_large" {
+		return nil, err
+	}
+	slim, finals := withoutAttachments(env)
+	if len(slim.Items) == 0 || len(slim.Items) == len(env.Items) {
+		return nil, err
+	}
+	if err := d.post(ctx, meta, slim); err != nil {
+		return nil, err
+	}
+	return finals, nil
+}
+
+// withoutAttachments is the rest of an envelope and how each of its items
+// ends when that rest is delivered.
+func withoutAttachments(env *schemas.Envelope) (*schemas.Envelope, []schemas.Final) {
+	slim := &schemas.Envelope{Header: env.Header}
+	finals := schemas.AllFinal(len(env.Items), schemas.Delivered, "")
+	for i := range env.Items {
+		if env.Items[i].Header.Type == "attachment" {
+			finals[i] = schemas.Final{Outcome: schemas.DeadLetter, Reason: "too_large"}
+			continue
+		}
+		slim.Items = append(slim.Items, env.Items[i])
+	}
+	return slim, finals
+}
