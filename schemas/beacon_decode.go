@@ -73,7 +73,7 @@ func DecodeBeacon(body []byte, contentType string, query url.Values) (*Beacon, [
 			return nil, nil, ErrBeaconDepth
 		}
 		if !jsontext.Value(body).IsValid(jsonLenient...) {
-			return nil, nil, whyInvalid(body)
+			return nil, nil, whyInvalid(body, "a beacon")
 		}
 		d.json(body)
 	default:
@@ -89,12 +89,12 @@ func DecodeBeacon(body []byte, contentType string, query url.Values) (*Beacon, [
 
 // whyInvalid reads text that is not valid JSON again, with a decoder that
 // knows the place of the fault.
-func whyInvalid(raw []byte) error {
+func whyInvalid(raw []byte, what string) error {
 	dec := jsontext.NewDecoder(bytes.NewReader(raw), jsonLenient...)
 	if _, err := dec.ReadValue(); err != nil {
-		return fmt.Errorf("reading a beacon: %w", err)
+		return fmt.Errorf("reading %s: %w", what, err)
 	}
-	return fmt.Errorf("reading a beacon: %w", ErrTrailing)
+	return fmt.Errorf("reading %s: %w", what, ErrTrailing)
 }
 
 type beaconDecoder struct {

@@ -1,0 +1,93 @@
+package schemas
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestDecodeCrash(t *testing.T) {
+	raw, err := os.ReadFile("testdata/crash/valid/full.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reports, rejected, err := DecodeCrash(raw)
+	if err != nil || len(reports) != 1 || len(rejected) > 0 {
+		t.Fatalf("%v %v", rejected, err)
+	}
+	r := reports[0]
+	ts, ok := r.Time()
+	if r.EventID() != "9ec79c33ec9942ab8353589fcb2e04dc" || r.Platform != "react-native" || r.Dist != "45" || r.Tags["screen"] != "Cart" ||
+		!ok || !ts.Equal(time.UnixMicro(1795470350758000)) || string(r.Device["model"]) != `"Pixel 9"` ||
+		len(r.Exceptions) != 1 || *r.Exceptions[0].Handled || !strings.Contains(r.Exceptions[0].Stack, "index.android.bundle") {
+		t.Errorf("%+v", r)
+	}
+	reports, rejected, err = DecodeCrash([]byte(`{"reports":[{"message":"a","id":"9EC79C33-EC99-42AB-8353-589FCB2E04DC"},{"message":1},{"message":"b","tags":{"big":9007199254740993}},7]}`))
+	if err != nil || len(reports) != 2 || reports[0].EventID() != "9ec79c33ec9942ab8353589fcb2e04dc" || reports[1].EventID() != "" || reports[1].Tags["big"] != "9007199254740993" {
+		t.Errorf("%+v %v", reports, err)
+	}
+	want := []RejectedCrash{{1, RejectedReport, "message: must not be a number like this"}, {3, RejectedReport, "report: must not be a number like this"}}
+	if diff := cmp.Diff(want, rejected); diff != "" {
+		t.Error(diff)
+	}
+	if _, ok := reports[0].Time(); ok {
+		t.Error("a report without time")
+	}
+}
+
+func TestDecodeCrashCauses(t *testing.T) {
+	for in, want := range map[string]string{
+		`{"exceptions":[{"type":"E","stack":[1]}]}`:                            "exceptions[0].stack: must not be a list",
+		`{"message":"a","tags":{"x":{}}}`:                                      "tags.x: must not be a value of this kind",
+		`{"message":"a","level":"loud"}`:                                       "level: one of fatal error warning info debug",
+		`{"platform":"ios"}`:                                                   "message: a message or an exception is required",
+		`{"exceptions":[{}]}`:                                                  "exceptions[0].type: a type, a value or a stack is required",
+		`{"message":"a","id":"x"}`:                                             "id: 32 hex digits or a UUID",
+		`{"message":"a","timestamp":"x"}`:                                      "timestamp: seconds since 1970 or RFC 3339",
+		`{"message":"` + strings.Repeat("x", 9000) + `"}`:                      "message: at most 8192",
+		`{"message":"a","exceptions":[{"type":"E","frames":[{"lineno":-1}]}]}`: "exceptions[0].frames[0].lineno: at least 0",
+	} {
+		_, rejected, err := DecodeCrash([]byte(in))
+		if err != nil || len(rejected) != 1 || rejected[0].Cause != want {
+			t.Errorf("%.60s: %v %v, want %q", in, rejected, err, want)
+		}
+	}
+	for in, want := range map[string]error{"": ErrCrashEmpty, " \n": ErrCrashEmpty, strings.Repeat("[", 200): ErrCrashDepth, "{} x": ErrTrailing, "hello": nil, `{"a`: nil} {
+		if reports, _, err := DecodeCrash([]byte(in)); err == nil || reports != nil || want != nil && !errors.Is(err, want) {
+			t.Errorf("%.20q: %v", in, err)
+		}
+	}
+}
+
+func FuzzCrash(f *testing.F) {
+	files, _ := filepath.Glob("testdata/crash/*/*.json")
+	for _, file := range files {
+		if raw, err := os.ReadFile(file); err == nil && len(raw) < 4096 {
+			f.Add(raw)
+		}
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		reports, rejected, err := DecodeCrash(raw)
+		if err != nil && (reports != nil || rejected != nil) {
+			t.Fatal("reports beside an error")
+		}
+		if len(reports) > MaxCrashReports {
+			t.Fatal("unbounded")
+		}
+		for _, r := range reports {
+			if id := r.EventID(); id != "" && len(id) != 32 || r.Message == "" && len(r.Exceptions) == 0 {
+				t.Fatalf("%+v", r)
+			}
+		}
+		for _, r := range rejected {
+			if r.Cause == "" || len(r.Cause) > 400 {
+				t.Fatalf("%+v", r)
+			}
+		}
+	})
+}
