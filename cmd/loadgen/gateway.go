@@ -33,8 +33,8 @@ projects:
     name: load
     keys: [{public: %s, name: load}]
     upstreams: [{name: sentry, type: sentry, dsn: "http://%s@%s/1", concurrency: %d}]
-    limits: {per_key: {rate: 100000000/s, burst: 100000000}}
-    storm: {first: 1000000000}
+    limits: {per_key: {rate: 1000000/s, burst: 10000000}}
+    storm: {then_one_in: 1}
 `
 
 const loadKey = "0123456789abcdef0123456789abcdef"
@@ -61,7 +61,7 @@ func newGateway(binary, dir string) (*gateway, error) {
 }
 
 func (g *gateway) writeConfig() error {
-	limits := "per_ip: {rate: 100000000/s, burst: 100000000}"
+	limits := "per_ip: {rate: 1000000/s, burst: 10000000}"
 	if g.limits != "" {
 		limits += ", " + g.limits
 	}

@@ -1,0 +1,298 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	sentrygo "github.com/getsentry/sentry-go"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/rs/zerolog"
+
+	"breakwater/cmd/breakwater/config"
+	"breakwater/cmd/breakwater/console"
+	"breakwater/ingest"
+	"breakwater/ingest/auth"
+	"breakwater/ingest/filter"
+	"breakwater/ingest/health"
+	"breakwater/ingest/limit"
+	"breakwater/ingest/release"
+	"breakwater/ingest/sample"
+	"breakwater/ingest/scrub"
+	sentryproto "breakwater/ingest/sentry"
+	"breakwater/ingest/storm"
+	"breakwater/ingest/vitals"
+	"breakwater/relay"
+	"breakwater/relay/sentry"
+	"breakwater/relay/spool"
+	"breakwater/relay/spool/disk"
+	"breakwater/schemas"
+)
+
+// app is the running gateway. newApp builds it in data-flow order, start
+// listens, wait blocks, stop ends it in the order that loses nothing.
+type app struct {
+	log      zerolog.Logger
+	hub      *sentrygo.Hub
+	registry *prometheus.Registry
+	ledger   *ledger
+	now      func() time.Time
+	salt     []byte
+
+	projects *ingest.Projects
+	limiter  *limit.Limiter
+	filter   *filter.Filter
+	sampler  *sample.Sampler
+	storm    *storm.Control
+	scrubber *scrub.Scrubber
+	vitals   *vitals.Vitals
+	health   *health.Health
+	discards *sentryproto.Metrics
+	release  *release.Stage
+
+	spool     *disk.Spool
+	relay     *relay.Relay
+	limits    *sentry.Limits
+	upstreams upstreams
+	edge      *ingest.Server
+	reloader  *config.Reloader
+
+	public, private net.Listener
+	admin           *http.Server
+	background      []func(context.Context) error
+	working         sync.WaitGroup
+	cancelWork      context.CancelFunc
+	failed          chan error
+	stopping        atomic.Bool
+}
+
+// spooler is the spool in the edge's words.
+type spooler struct{ *disk.Spool }
+
+var (
+	_ ingest.Sink    = spooler{}
+	_ ingest.Spiller = spooler{}
+	_ relay.Source   = (*disk.Spool)(nil)
+)
+
+// Spill opens a file beside the spool.
+func (s spooler) Spill() (ingest.Spill, error) { return s.Spool.Spill() }
+
+func newApp(path string, cfg *config.Config, env config.Lookup, log zerolog.Logger) (a *app, err error) {
+	a = &app{log: log, registry: prometheus.NewRegistry(), projects: &ingest.Projects{}, now: time.Now, failed: make(chan error, 8)}
+	defer func() {
+		if err != nil && a.spool != nil {
+			err = errors.Join(err, a.spool.Close())
+		}
+	}()
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
+	a.ledger = newLedger(a.registry)
+	if a.hub, err = newHub(cfg.SelfMonitoring.DSN.Reveal(), cfg.SelfMonitoring.TracesSampleRate.Float(), versionText()); err != nil {
+		return a, err
+	}
+	if a.salt, err = installationSalt(dataFile(cfg, "salt")); err != nil {
+		return a, err
+	}
+
+	// The spool first: it is what everything else promises by.
+	sc := spoolConfig(cfg)
+	sc.Logger, sc.Observer, sc.Registerer = log.With().Str("part", "spool").Logger(), a.ledger, a.registry
+	if a.spool, err = disk.Open(sc); err != nil {
+		return a, fmt.Errorf("opening the spool in %s: %w", cfg.Spool.Dir, err)
+	}
+
+	// The way out.
+	a.limits = sentry.NewLimits()
+	a.relay, err = relay.New(relay.Config{
+		Log: log.With().Str("part", "relay").Logger(), Registerer: a.registry, ShutdownTimeout: cfg.Server.ShutdownTimeout.Duration(), Pending: a.pending,
+	}, a.spool)
+	if err != nil {
+		return a, err
+	}
+
+	// The decisions, in the order a request meets them.
+	if err = a.newStages(cfg); err != nil {
+		return a, err
+	}
+
+	if a.discards, err = sentryproto.NewMetrics(a.registry); err != nil {
+		return a, err
+	}
+
+	// The door.
+	a.projects.Store(directory(cfg))
+	settings, err := a.edgeSettings(cfg)
+	if err != nil {
+		return a, err
+	}
+	a.edge, err = ingest.New(ingest.Options{
+		Settings: settings, Projects: a.projects, Auth: auth.Auth{}, Sink: spooler{a.spool}, Spiller: spooler{a.spool},
+		Ledger: a.ledger, Recorder: a.vitals, Schemas: schemas.Files, Logger: log.With().Str("part", "ingest").Logger(),
+		Registerer: a.registry, Hub: a.hub,
+	})
+	if err != nil {
+		return a, err
+	}
+	a.reloader = config.NewReloader(path, env, cfg, a.apply, a.now, a.registry)
+	return a, a.apply(cfg)
+}
+
+// newStages makes the stages; apply configures them.
+func (a *app) newStages(cfg *config.Config) (err error) {
+	part := func(name string) zerolog.Logger { return a.log.With().Str("part", name).Logger() }
+	a.limiter, err = limit.New(limit.Options{
+		QuotaFile: dataFile(cfg, "quotas.json"), Upstream: &a.upstreams, Registerer: a.registry, Log: part("limit"),
+		ShowAddresses: !cfg.Scrub.IP,
+	})
+	if err != nil {
+		return err
+	}
+	a.filter, a.sampler, a.release = filter.New(), sample.New(), release.New(a.now)
+	a.scrubber = scrub.New(a.registry, spooler{a.spool})
+	a.storm, err = storm.New(storm.Options{Emit: a.emit, Registerer: a.registry, Log: part("storm")})
+	if err != nil {
+		return err
+	}
+	vc := vitalsConfig(cfg)
+	vc.Log = part("vitals")
+	a.vitals = vitals.New(vc, a.registry)
+	if err := a.vitals.LoadFile(dataFile(cfg, "vitals.bin")); err != nil {
+		a.log.Warn().Err(err).Msg("vitals that were settling at the last stop could not be read")
+	}
+	a.health = health.New(health.Config{ReleaseSlots: cfg.Vitals.ReleaseSlots, Now: a.now}, a.registry)
+	a.background = append(a.background, a.limiter.Run, a.storm.Run, a.vitals.Run)
+	return nil
+}
+
+// stages are the decisions between a decoded request and the spool. Validity
+// first; then what is not wanted at all; then what is measured, before anything
+// is thinned out; then the thinning; then the quota, which so counts what is
+// kept; scrubbing last, on what is about to rest and leave.
+func (a *app) stages() []ingest.Stage {
+	return []ingest.Stage{a.release, a.filter, a.health, a.vitals.FromSentry(), a.sampler, a.storm, a.limiter, a.scrubber}
+}
+
+func (a *app) edgeSettings(cfg *config.Config) (ingest.Settings, error) {
+	ec, err := edgeConfig(cfg)
+	return ingest.Settings{Config: ec, Endpoints: a.endpoints(cfg), Gate: a.limiter, Stages: a.stages()}, err
+}
+
+// apply puts a checked configuration in force. What can fail is tried before
+// anything is changed.
+func (a *app) apply(cfg *config.Config) error {
+	settings, err := a.edgeSettings(cfg)
+	if err != nil {
+		return err
+	}
+	dests, limiters, err := destinations(cfg, a.limits, a.now)
+	if err != nil {
+		return err
+	}
+	limits, filters, storms, samples, scrubs := map[string]limit.Config{}, map[string]filter.Config{}, map[string]storm.Config{}, map[string]sample.Config{}, map[string]scrub.Config{}
+	for i := range cfg.Projects {
+		p := &cfg.Projects[i]
+		limits[p.Name], filters[p.Name], storms[p.Name] = limitConfig(p), filterConfig(p), stormConfig(p)
+		samples[p.Name], scrubs[p.Name] = sampleConfig(p), scrubConfig(p.Scrub, a.salt)
+		a.ledger.open(p.Name)
+	}
+	for _, configure := range []func() error{
+		func() error { return a.scrubber.Configure(scrubs) }, // first: the one that can refuse a pattern
+		func() error { return a.filter.Configure(filters) },
+		func() error { return a.limiter.SetPerIP(rate(cfg.Limits.PerIP)) },
+		func() error { return a.limiter.Configure(limits) },
+		func() error { return a.storm.Configure(storms) },
+		func() error { return a.sampler.Configure(samples) },
+		func() error { return a.edge.Apply(settings) },
+		func() error { return a.relay.Apply(dests) },
+	} {
+		if err := configure(); err != nil {
+			return err
+		}
+	}
+	sc := spoolConfig(cfg)
+	a.spool.SetLimits(disk.Limits{MaxSize: sc.MaxSize, MinFree: sc.MinFree, MaxAge: sc.MaxAge, ProjectShare: sc.ProjectShare})
+	a.vitals.SetProjects(vitalsProjects(cfg))
+	a.upstreams.store(limiters)
+	a.projects.Store(directory(cfg))
+	return nil
+}
+
+// reload is what SIGHUP and POST /-/reload do.
+func (a *app) reload() error {
+	warnings, err := a.reloader.Reload()
+	if err != nil {
+		a.log.Error().Err(err).Msg("configuration refused; the one before stays in force")
+		return err
+	}
+	for _, w := range warnings {
+		a.log.Warn().Str("key", w.Key).Msg(w.Reason)
+	}
+	a.log.Info().Msg("configuration reloaded")
+	return nil
+}
+
+// emit stores an event of the gateway's own making: the summary of a storm.
+// It enters the ledger like any other item.
+func (a *app) emit(b *ingest.Batch) error {
+	if err := a.scrubber.Apply(b); err != nil {
+		return err
+	}
+	rec := b.Record(b.Request.Project.Destinations)
+	if len(rec.Envelope.Items) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := a.spool.Append(ctx, rec); err != nil {
+		return err
+	}
+	for _, c := range rec.Meta.Counts {
+		a.ledger.Received(rec.Meta.Project, c.Category, c.Quantity)
+		a.ledger.Outcome(rec.Meta.Project, c.Category, schemas.Accepted, "", c.Quantity)
+	}
+	return nil
+}
+
+// pending is how many records a destination still has.
+func (a *app) pending(dst spool.Destination) int64 {
+	for _, q := range a.spool.Stats().Queues {
+		if q.Destination == dst {
+			return q.Records
+		}
+	}
+	return 0
+}
+
+func buildInfo() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "breakwater_build_info", Help: "Always 1; the label is the version of this binary.",
+		ConstLabels: prometheus.Labels{"version": versionText()},
+	}, func() float64 { return 1 })
+}
+
+// console is the private listener's handler.
+func (a *app) console() http.Handler {
+	return console.New(console.Options{
+		Gatherer: a.registry, Token: func() string { return a.reloader.Current().Server.AdminToken.Reveal() },
+		Ready: a.ready, Reload: a.reload, Status: a.status, Logger: a.log.With().Str("part", "console").Logger(),
+	})
+}
+
+// ready is nil while the gateway takes requests.
+func (a *app) ready() error {
+	if a.stopping.Load() {
+		return errors.New("shutting down")
+	}
+	return nil
+}
+
+// status is what the start page shows.
+func (a *app) status() any {
+	return map[string]any{"version": versionText(), "spool": a.spool.Stats(), "destinations": a.relay.Status(), "limited": a.limiter.Limited(a.now()), "quotas": a.limiter.Quotas(a.now())}
+}

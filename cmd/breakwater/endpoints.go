@@ -1,0 +1,31 @@
+package main
+
+import (
+	"net/http"
+
+	"breakwater/cmd/breakwater/config"
+	"breakwater/ingest"
+	"breakwater/ingest/beacon"
+	"breakwater/ingest/crash"
+	"breakwater/ingest/sentry"
+)
+
+// endpoints is the product on one screen: what is served where, by which
+// protocol, and how success is said.
+func (a *app) endpoints(cfg *config.Config) []ingest.Endpoint {
+	envelope := &sentry.Envelope{Metrics: a.discards}
+	store := &sentry.Store{Envelope: envelope}
+	toSentry := map[string]bool{}
+	for _, p := range cfg.Projects {
+		toSentry[p.Name] = p.Vitals.ToSentry
+	}
+	vitals := &beacon.Protocol{ToSentry: func(project string) bool { return toSentry[project] }}
+	return []ingest.Endpoint{
+		{Name: "envelope", Paths: []string{"/api/:project/envelope"}, Auth: ingest.AuthEnvelope, Protocol: envelope},
+		{Name: "tunnel", Paths: []string{ingest.TunnelPath}, Auth: ingest.AuthTunnel, Protocol: envelope},
+		{Name: "store", Methods: []string{http.MethodPost, http.MethodGet}, Paths: []string{"/api/:project/store", "/api/store"}, Auth: ingest.AuthSentry, Protocol: store},
+		{Name: "vitals", Paths: []string{"/api/:project/vitals"}, Auth: ingest.AuthKey, Protocol: vitals, Credentials: true,
+			Reply: ingest.Reply{Status: http.StatusNoContent}, MaxBody: ingest.BeaconBody},
+		{Name: "crash", Paths: []string{"/api/:project/crash"}, Auth: ingest.AuthKey, Protocol: &crash.Protocol{}, Credentials: true, MaxBody: ingest.EventBody},
+	}
+}

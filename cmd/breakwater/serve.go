@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"breakwater/cmd/breakwater/config"
+	"breakwater/cmd/breakwater/console"
+)
+
+type serveCmd struct{}
+
+// Run serves until SIGINT or SIGTERM. A second signal ends it at once: what
+// was acknowledged is on disk either way.
+func (serveCmd) Run(c *cli) error {
+	cfg, err := config.Load(c.Config, os.LookupEnv)
+	if err != nil {
+		return err
+	}
+	if _, err := cfg.EnsureKey(); err != nil {
+		return err
+	}
+	log, err := newLogger(os.Stdout, cfg.Logs)
+	if err != nil {
+		return err
+	}
+	a, err := newApp(c.Config, cfg, os.LookupEnv, log)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := a.start(ctx); err != nil {
+		return errors.Join(err, a.stop())
+	}
+	banner(os.Stderr, cfg, a.public.Addr(), a.private.Addr())
+
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	for {
+		select {
+		case <-hup:
+			_ = a.reload() // logged; the old configuration stays in force
+		case err := <-a.failed:
+			return errors.Join(err, a.stop())
+		case <-ctx.Done():
+			stop() // a second signal is not caught any more
+			return a.stop()
+		}
+	}
+}
+
+// start opens both listeners and begins to work. The public one opens last:
+// whoever reaches it finds everything behind it running.
+func (a *app) start(ctx context.Context) error {
+	cfg := a.reloader.Current()
+	var err error
+	if a.private, err = net.Listen("tcp", cfg.Server.AdminListen); err != nil {
+		return fmt.Errorf("server.admin_listen: %w", err)
+	}
+	if a.public, err = net.Listen("tcp", cfg.Server.Listen); err != nil {
+		return fmt.Errorf("server.listen: %w", err)
+	}
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	a.cancelWork = cancel
+	for _, run := range a.background {
+		a.working.Go(func() {
+			if err := run(work); err != nil && !errors.Is(err, context.Canceled) {
+				a.log.Error().Err(err).Msg("a background task ended")
+			}
+		})
+	}
+	a.admin = console.NewServer(a.console())
+	go func() {
+		if err := a.admin.Serve(a.private); !errors.Is(err, http.ErrServerClosed) {
+			a.failed <- fmt.Errorf("serving the private listener: %w", err)
+		}
+	}()
+	go func() {
+		if err := a.edge.Serve(work, a.public); err != nil {
+			a.failed <- err
+		}
+	}()
+	a.log.Info().Str("version", versionText()).Stringer("listen", a.public.Addr()).Stringer("admin_listen", a.private.Addr()).
+		Int("projects", len(cfg.Projects)).Msg("serving")
+	return nil
+}
+
+// stop ends in the order that loses nothing: say so to the balancer, refuse
+// new requests, finish those in flight, stop delivering, write down what was
+// measured, close the spool. What is not delivered rests on disk.
+func (a *app) stop() error {
+	began := time.Now()
+	a.log.Info().Msg("shutting down")
+	a.stopping.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), a.reloader.Current().Server.ShutdownTimeout.Duration())
+	defer cancel()
+	var errs []error
+	keep := func(err error) {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if a.public != nil {
+		keep(a.edge.Shutdown(ctx))
+	}
+	if a.cancelWork != nil {
+		a.cancelWork()
+		a.working.Wait()
+	}
+	a.storm.Close(a.now()) // emits the last summaries: before the spool closes
+	keep(a.relay.Shutdown(ctx))
+	keep(a.vitals.SaveFile(dataFile(a.reloader.Current(), "vitals.bin")))
+	keep(a.limiter.Close())
+	keep(a.spool.Close())
+	if a.admin != nil {
+		keep(a.admin.Close()) // last: it shows how the shutdown goes
+	}
+	flushHub(a.hub)
+	err := errors.Join(errs...)
+	a.log.Info().Err(err).Dur("took", time.Since(began)).Msg("stopped")
+	return err
+}

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	"breakwater/cmd/breakwater/config"
+	"breakwater/ingest"
+	"breakwater/ingest/filter"
+	"breakwater/ingest/limit"
+	"breakwater/ingest/sample"
+	"breakwater/ingest/scrub"
+	"breakwater/ingest/storm"
+	"breakwater/ingest/vitals"
+	"breakwater/relay"
+	"breakwater/relay/sentry"
+	"breakwater/relay/spool"
+	"breakwater/relay/spool/disk"
+	"breakwater/schemas"
+)
+
+// This file translates the configuration file into each package's own words.
+// A key of the file is read in one place only: here.
+
+func edgeConfig(c *config.Config) (ingest.Config, error) {
+	e := ingest.DefaultConfig()
+	e.RequestSize, e.DecompressedSize = c.Limits.RequestSize.Bytes(), c.Limits.DecompressedSize.Bytes()
+	e.CompressionRatio = int64(c.Limits.CompressionRatio)
+	e.EventSize, e.AttachmentSize = c.Limits.EventSize.Bytes(), c.Limits.AttachmentSize.Bytes()
+	e.AttachmentsPerEnvelope, e.SessionsPerEnvelope = c.Limits.AttachmentsPerEnvelope, c.Limits.SessionsPerEnvelope
+	e.BeaconSize, e.JSONDepth = c.Limits.BeaconSize.Bytes(), c.Limits.JSONDepth
+	e.ReadTimeout, e.MaxConnections = c.Limits.ReadTimeout.Duration(), c.Server.MaxConnections
+	e.TunnelPath = c.Server.TunnelPath
+	e.TLS = ingest.TLSFiles{CertFile: c.Server.TLS.CertFile, KeyFile: c.Server.TLS.KeyFile}
+	for _, cidr := range c.Server.TrustedProxies {
+		p, err := parsePrefix(cidr)
+		if err != nil {
+			return e, fmt.Errorf("server.trusted_proxies: %w", err)
+		}
+		e.TrustedProxies = append(e.TrustedProxies, p)
+	}
+	return e, nil
+}
+
+// parsePrefix reads a network, or one address as the network of itself.
+func parsePrefix(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	return netip.ParsePrefix(s)
+}
+
+func directory(c *config.Config) *ingest.Directory {
+	list := make([]*ingest.Project, 0, len(c.Projects))
+	for _, p := range c.Projects {
+		ip := &ingest.Project{
+			ID: p.ID, Name: p.Name, Aliases: p.Aliases, Origins: ingest.Origins(p.AllowedOrigins), ForwardIP: !p.Scrub.IP,
+			Release: ingest.ReleaseRule{Default: p.Release.Default, Environment: p.Release.Environment, Required: p.Release.Required},
+		}
+		for _, k := range p.Keys {
+			ip.Keys = append(ip.Keys, ingest.Key{Public: k.Public, Name: k.Name})
+		}
+		for _, u := range p.Upstreams {
+			ip.Destinations = append(ip.Destinations, u.Name)
+		}
+		list = append(list, ip)
+	}
+	return ingest.NewDirectory(list)
+}
+
+func spoolConfig(c *config.Config) disk.Config {
+	return disk.Config{
+		Dir: c.Spool.Dir, MaxSize: c.Spool.MaxSize.Bytes(), MinFree: noneIfZero(c.Spool.MinFree.Bytes()),
+		MaxAge: c.Spool.MaxAge.Duration(), ProjectShare: c.Spool.ProjectShare.Float(),
+	}
+}
+
+// noneIfZero says "no floor" in the spool's words: its zero means the default.
+func noneIfZero(n int64) int64 {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
+func rate(l config.Limit) limit.Rate {
+	burst := l.Burst
+	if burst == 0 {
+		burst = max(1, int(l.Rate.PerSecond()))
+	}
+	return limit.Rate{PerSecond: l.Rate.PerSecond(), Burst: burst}
+}
+
+func limitConfig(p *config.Project) limit.Config {
+	lc := limit.Config{PerKey: rate(p.Limits.PerKey), Categories: map[schemas.Category]limit.Rate{}, Quota: map[schemas.Category]limit.Quota{}}
+	for name, l := range p.Limits.Categories {
+		if c, ok := schemas.ParseCategory(name); ok {
+			lc.Categories[c] = rate(l)
+		}
+	}
+	for name, q := range p.Limits.Quota {
+		if c, ok := schemas.ParseCategory(name); ok {
+			lc.Quota[c] = limit.Quota{Limit: q.Count, Period: limit.Period(q.Per)}
+		}
+	}
+	return lc
+}
+
+func filterConfig(p *config.Project) filter.Config {
+	return filter.Config{
+		BrowserExtensions: p.Filters.BrowserExtensions, LegacyBrowsers: p.Filters.LegacyBrowsers, WebCrawlers: p.Filters.WebCrawlers,
+		Localhost: p.Filters.Localhost, ErrorMessages: p.Filters.ErrorMessages, Releases: p.Filters.Releases, ClientIPs: p.Filters.ClientIPs,
+	}
+}
+
+func stormConfig(p *config.Project) storm.Config {
+	return storm.Config{Window: p.Storm.Window.Duration(), First: p.Storm.First, ThenOneIn: p.Storm.ThenOneIn, MaxFingerprints: p.Storm.MaxFingerprints}
+}
+
+func sampleConfig(p *config.Project) sample.Config {
+	return sample.Config{Transaction: p.Sampling.Transaction.Float(), Replay: p.Sampling.Replay.Float(), Session: p.Sampling.Session.Float()}
+}
+
+func scrubConfig(s config.Scrub, salt []byte) scrub.Config {
+	sc := scrub.Config{
+		Defaults: s.Defaults, IP: s.IP, Email: s.Email, Fields: s.Fields, SafeFields: s.SafeFields,
+		Opaque: scrub.Opaque(s.Opaque), Salt: salt,
+	}
+	for _, r := range s.Rules {
+		sc.Rules = append(sc.Rules, scrub.Rule{Name: r.Name, Pattern: r.Pattern, Path: r.Path, Action: scrub.Action(r.Action)})
+	}
+	return sc
+}
+
+func vitalsConfig(c *config.Config) vitals.Config {
+	return vitals.Config{
+		Settle: c.Vitals.Settle.Duration(), SettleMax: c.Vitals.SettleMax.Duration(),
+		SeriesPerProject: c.Vitals.SeriesPerProject, ReleaseSlots: c.Vitals.ReleaseSlots,
+	}
+}
+
+func vitalsProjects(c *config.Config) []vitals.Project {
+	list := make([]vitals.Project, 0, len(c.Projects))
+	for _, p := range c.Projects {
+		list = append(list, vitals.Project{Name: p.Name, Routes: p.Vitals.Routes, FromSentry: p.Vitals.FromSentry})
+	}
+	return list
+}
+
+// destinations are the queues and where they go, and per project who knows its
+// upstreams' limits. limits are shared by all, so that what one destination
+// learns of an organisation holds for its siblings.
+func destinations(c *config.Config, limits *sentry.Limits, now func() time.Time) ([]relay.DestinationConfig, map[string][]relay.Limiter, error) {
+	var list []relay.DestinationConfig
+	limiters := map[string][]relay.Limiter{}
+	for _, p := range c.Projects {
+		for _, u := range p.Upstreams {
+			d := relay.DestinationConfig{
+				Destination: spool.Destination{Project: p.Name, Name: u.Name},
+				Concurrency: u.Concurrency, Timeout: u.Timeout.Duration(), MaxAttempts: u.MaxAttempts,
+				Key: fmt.Sprintf("%s|%s|%s|%d|%s|%d", u.Type, u.DSN.Reveal(), u.Encoding, u.Concurrency, u.Timeout, u.MaxAttempts),
+			}
+			var limiter relay.Limiter
+			if !u.Held() {
+				up, err := sentry.New(sentry.Config{
+					DSN: u.DSN.Reveal(), Encoding: u.Encoding, Timeout: u.Timeout.Duration(), Concurrency: u.Concurrency,
+					Version: versionText(), Limits: limits, Now: now,
+				})
+				if err != nil {
+					return nil, nil, fmt.Errorf("project %s, upstream %s: %w", p.Name, u.Name, err)
+				}
+				d.Upstream, d.Target, limiter = up, up.Target(), up
+			}
+			list = append(list, d)
+			limiters[p.Name] = append(limiters[p.Name], limiter)
+		}
+	}
+	return list, limiters, nil
+}
+
+// files beside the spool.
+func dataFile(c *config.Config, name string) string { return filepath.Join(c.DataDir(), name) }
