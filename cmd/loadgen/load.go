@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"math"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -106,4 +108,16 @@ func quantile(sorted []float64, q float64) float64 {
 		return math.NaN()
 	}
 	return sorted[min(int(float64(len(sorted))*q), len(sorted)-1)]
+}
+
+// loopback refuses any other machine: this is a measuring instrument, not a weapon.
+func loopback(addr string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return err
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("%s is not a loopback address", addr)
+	}
+	return nil
 }

@@ -16,6 +16,7 @@ type cli struct {
 	Torture    tortureCmd    `cmd:"" help:"kill -9 under load; every acknowledged event must arrive."`
 	Backlog    backlogCmd    `cmd:"" help:"Pile up records behind a dead upstream, kill, reopen, drain."`
 	Attachment attachmentCmd `cmd:"" help:"Send one large attachment and say what it cost in memory."`
+	Load       loadCmd       `cmd:"" help:"Load one gateway and print what it answered."`
 	Sink       sinkCmd       `cmd:"" help:"Serve a recording upstream."`
 	Ref        refCmd        `cmd:"" help:"Serve the empty net/http handler the bench compares with."`
 }
