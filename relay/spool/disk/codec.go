@@ -2,13 +2,14 @@ package disk
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"github.com/goccy/go-json"
 
 	"breakwater/schemas"
 )

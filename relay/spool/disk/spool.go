@@ -31,7 +31,7 @@ type Config struct {
 	MaxAge time.Duration
 	// ProjectShare is the part of MaxSize one project may hold, 0 to 1 [0.5].
 	ProjectShare float64
-	// SegmentSize is when a new segment begins, in bytes [32 MiB, at most a
+	// SegmentSize is when a new segment begins, in bytes [64 MiB, at most a
 	// sixteenth of MaxSize]. Smaller ones give disk back sooner.
 	SegmentSize int64
 	// DeadLetterSize bounds the dead letters, in bytes [a tenth of MaxSize];
@@ -189,7 +189,7 @@ func newSpool(cfg Config) (*Spool, error) {
 		s.observer = nobody{}
 	}
 	if s.segSize <= 0 {
-		s.segSize = 32 << 20
+		s.segSize = 64 << 20
 	}
 	s.segSize = max(min(s.segSize, limits.MaxSize/16, 1<<30), 4<<10)
 	for _, dir := range []string{s.dir, s.path(dirBlobs), s.path(dirSpill), s.path(dirDamaged)} {

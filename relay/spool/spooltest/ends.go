@@ -1,0 +1,354 @@
+package spooltest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"breakwater/relay/spool"
+	"breakwater/schemas"
+)
+
+func testDeadLetters(t *testing.T, h Harness) {
+	e := begin(t, h, Options{})
+	one, two := e.add("one"), e.add("two")
+	for range 2 {
+		if err := e.claim(DestA).Bury("rejected"); err != nil {
+			t.Fatal(err)
+		}
+		e.settle(e.claim(DestB), schemas.Delivered, "")
+	}
+	e.none(DestA)
+	if f := e.ledger.Finals(one); len(f) != 1 || f[0] != (schemas.Final{Outcome: schemas.DeadLetter, Reason: "rejected"}) {
+		t.Fatalf("settled as %+v", f)
+	}
+	e.balanced()
+	dead := list(t, e.s, spool.Query{Dead: true})
+	if len(dead) != 2 || dead[0].Meta.ID != one || !dead[0].Dead || dead[0].Reason != "rejected" || dead[0].Destination != DestA {
+		t.Fatalf("listed %+v", dead)
+	}
+	if q := e.queue(DestA); q.Dead != 2 || q.DeadSize <= 0 || q.Records != 0 {
+		t.Fatalf("queue is %+v", q)
+	}
+	rec, err := e.s.Open(two)
+	if err != nil || payload(t, &rec.Envelope.Items[0]) != "two" {
+		t.Fatalf("opening a dead letter: %v", err)
+	}
+	if n, err := e.s.Retry(spool.Query{IDs: []string{one}, Dead: true}); n != 1 || err != nil {
+		t.Fatalf("retry: %d, %v", n, err)
+	}
+	e.balanced()
+	if n, err := e.s.Drop(spool.Query{Dead: true, Project: "shop", Destination: "a"}); n != 1 || err != nil {
+		t.Fatalf("drop: %d, %v", n, err)
+	}
+	e.balanced()
+	if _, err := e.s.Open(two); !errors.Is(err, spool.ErrNotFound) {
+		t.Fatalf("opening a dropped one: %v", err)
+	}
+	c, got := e.text(DestA)
+	if got != "one" {
+		t.Fatalf("retried %q", got)
+	}
+	e.settle(c, schemas.Delivered, "")
+	if f := e.ledger.Finals(one); f[0].Outcome != schemas.Delivered {
+		t.Fatalf("settled again as %+v", f)
+	}
+	e.balanced()
+	if st := e.s.Stats(); st.Records != 0 {
+		t.Fatalf("%d records are left", st.Records)
+	}
+}
+
+func testBurialStays(t *testing.T, h Harness) {
+	e := begin(t, h, Options{})
+	id := e.add("x")
+	if err := e.claim(DestA).Bury("http_400"); err != nil {
+		t.Fatal(err)
+	}
+	e.reopen()
+	if e.ledger.Recovery() != 1 {
+		t.Fatal("a record that still waits for b was not recovered")
+	}
+	e.settle(e.claim(DestB), schemas.Delivered, "")
+	if f := e.ledger.Finals(id); len(f) != 1 || f[0].Outcome != schemas.DeadLetter || f[0].Reason != "http_400" {
+		t.Fatalf("settled as %+v", f)
+	}
+	e.balanced()
+	e.reopen()
+	if e.ledger.Recovery() != 0 {
+		t.Fatal("a record of dead letters only was recovered: it had settled")
+	}
+	dead := list(t, e.s, spool.Query{Dead: true})
+	if len(dead) != 1 || dead[0].Reason != "http_400" {
+		t.Fatalf("listed %+v", dead)
+	}
+	if n, err := e.s.Retry(spool.Query{}); n != 1 || err != nil {
+		t.Fatalf("retry: %d, %v", n, err)
+	}
+	e.balanced()
+	e.reopen()
+	if _, got := e.text(DestA); got != "x" || e.ledger.Recovery() != 1 {
+		t.Fatal("the retry was lost")
+	}
+	e.balanced()
+}
+
+func testDropPending(t *testing.T, h Harness) {
+	e := begin(t, h, Options{})
+	id, other := e.add("x"), e.add("y")
+	held := e.claim(DestA)
+	if n, err := e.s.Drop(spool.Query{IDs: []string{id}}); n != 1 || err != nil {
+		t.Fatalf("drop: %d, %v", n, err)
+	}
+	if f := e.ledger.Finals(id); len(f) != 1 || f[0] != (schemas.Final{Outcome: schemas.DeadLetter, Reason: "dropped"}) {
+		t.Fatalf("settled as %+v", f)
+	}
+	e.settle(held, schemas.Delivered, "") // too late; it must not count twice
+	e.balanced()
+	e.reopen()
+	if c := e.claim(DestA); c.Meta().ID != other {
+		t.Fatal("a dropped record came back")
+	}
+	e.balanced()
+}
+
+func testWorst(t *testing.T, h Harness) {
+	e := begin(t, h, Options{})
+	rec := Record(e.clock.Now(), []string{"a", "b"}, "1", "2", "3")
+	id := e.append(rec)
+	d, r, x := schemas.Final{Outcome: schemas.Delivered}, schemas.Final{Outcome: schemas.RateLimited, Reason: "quota"}, schemas.Final{Outcome: schemas.Expired, Reason: "held"}
+	if err := e.claim(DestA).Settle([]schemas.Final{d, r, x}); err != nil {
+		t.Fatal(err)
+	}
+	e.reopen()
+	if err := e.claim(DestB).Settle([]schemas.Final{d, d, r}); err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprint([]schemas.Final{d, r, x})
+	if got := fmt.Sprint(e.ledger.Finals(id)); got != want {
+		t.Fatalf("settled as %s, want %s", got, want)
+	}
+	e.balanced()
+}
+
+// fill appends until the spool is full and returns how many fitted.
+func (e *env) fill(size int, why string) int {
+	e.t.Helper()
+	text := strings.Repeat("x", size)
+	for n := 0; ; n++ {
+		err := e.s.Append(context.Background(), Record(e.clock.Now(), []string{"a"}, text))
+		if err == nil {
+			if n > 100000 {
+				e.t.Fatal("never full")
+			}
+			continue
+		}
+		var full *spool.FullError
+		if !errors.As(err, &full) || full.Why != why || full.RetryAfter() <= 0 {
+			e.t.Fatalf("append: %v, want a FullError for %s with a time to wait", err, why)
+		}
+		return n
+	}
+}
+
+func testFull(t *testing.T, h Harness) {
+	e := begin(t, h, Options{MaxSize: 1 << 20, ProjectShare: 1})
+	n := e.fill(4096, "max_size")
+	if n < 200 || n > 256 {
+		t.Fatalf("%d records of 4 KB fit in 1 MiB", n)
+	}
+	e.balanced()
+	for range n {
+		e.settle(e.claim(DestA), schemas.Delivered, "")
+	}
+	h.Tick(e.s)
+	for range n / 2 { // the room is back
+		e.append(Record(e.clock.Now(), []string{"a"}, strings.Repeat("y", 4096)))
+	}
+	e.balanced()
+}
+
+func testShare(t *testing.T, h Harness) {
+	e := begin(t, h, Options{MaxSize: 1 << 20, ProjectShare: 0.25})
+	if n := e.fill(4096, "project_share"); n < 50 || n > 64 {
+		t.Fatalf("%d records of 4 KB fit in a quarter of 1 MiB", n)
+	}
+	rec := Record(e.clock.Now(), []string{"a"}, "x")
+	rec.Meta.Project = "other"
+	e.append(rec)
+}
+
+func testExpiry(t *testing.T, h Harness) {
+	e := begin(t, h, Options{MaxAge: time.Hour})
+	old := e.add("old")
+	delayed := e.claim(DestA)
+	delayed.Release(e.clock.Now().Add(24*time.Hour), "later")
+	buried := e.append(Record(e.clock.Now(), []string{"a"}, "dead"))
+	if err := e.claim(DestA).Bury("no"); err != nil {
+		t.Fatal(err)
+	}
+	e.clock.Advance(30 * time.Minute)
+	young := e.add("young")
+	e.clock.Advance(31 * time.Minute)
+	h.Tick(e.s)
+	if f := e.ledger.Finals(old); len(f) != 1 || f[0] != (schemas.Final{Outcome: schemas.Expired, Reason: "max_age"}) {
+		t.Fatalf("old record settled as %+v", f)
+	}
+	if e.ledger.Finals(young) != nil {
+		t.Fatal("the young record expired")
+	}
+	if c := e.claim(DestB); c.Meta().ID != young {
+		t.Fatal("an expired record was given out")
+	}
+	if _, err := e.s.Open(buried); err != nil {
+		t.Fatalf("the dead letter is gone: %v", err)
+	}
+	e.balanced()
+}
+
+func testSpill(t *testing.T, h Harness) {
+	e := begin(t, h, Options{})
+	sp, err := e.s.Spill()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want bytes.Buffer
+	for i := range 300 {
+		chunk := bytes.Repeat([]byte{byte(i), '\n', 0}, 1000)
+		want.Write(chunk)
+		if _, err := sp.Write(chunk); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := sp.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	if sp.Size() != int64(want.Len()) {
+		t.Fatalf("size %d, want %d", sp.Size(), want.Len())
+	}
+	rec := Record(e.clock.Now(), []string{"a", "b"}, "small", "large", "small too")
+	rec.Envelope.Items[1].Payload = sp
+	e.append(rec)
+	sp.Discard() // does nothing any more
+	check := func(dst spool.Destination) spool.Claim {
+		t.Helper()
+		c := e.claim(dst)
+		env, err := c.Envelope()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := env.Items[1].InMemory(); ok {
+			t.Error("a spilled payload came back in memory")
+		}
+		if got := payload(t, &env.Items[1]); got != want.String() {
+			t.Errorf("the spilled payload changed: %d bytes, want %d", len(got), want.Len())
+		}
+		if payload(t, &env.Items[0]) != "small" || payload(t, &env.Items[2]) != "small too" {
+			t.Error("its neighbours changed")
+		}
+		return c
+	}
+	used := e.s.Stats().Used
+	e.settle(check(DestA), schemas.Delivered, "")
+	e.reopen()
+	e.settle(check(DestB), schemas.Delivered, "")
+	h.Tick(e.s)
+	if left := e.s.Stats().Used; left > used-int64(want.Len()) {
+		t.Errorf("%d of %d bytes are left after the last destination", left, used)
+	}
+	e.balanced()
+}
+
+func testSpillDiscard(t *testing.T, h Harness) {
+	e := begin(t, h, Options{MaxSize: 1 << 20, ProjectShare: 1})
+	before := e.s.Stats().Used
+	sp, err := e.s.Spill()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var full *spool.FullError
+	for {
+		if _, err = sp.Write(make([]byte, 64<<10)); err != nil {
+			break
+		}
+	}
+	if !errors.As(err, &full) {
+		t.Fatalf("writing without end: %v, want a FullError", err)
+	}
+	sp.Discard()
+	sp.Discard()
+	if got := e.s.Stats().Used; got != before {
+		t.Fatalf("%d bytes used after the discard, %d before", got, before)
+	}
+	e.add("there is room")
+}
+
+func testList(t *testing.T, h Harness) {
+	e := begin(t, h, Options{})
+	var ids []string
+	for i := range 25 {
+		rec := Record(e.clock.Now(), []string{"a"}, name(i))
+		if i == 13 {
+			rec.Meta.EventID = "0123456789abcdef0123456789abcdef"
+		}
+		ids = append(ids, e.append(rec))
+	}
+	var got []string
+	after := ""
+	for pages := 0; ; pages++ {
+		page := list(t, e.s, spool.Query{After: after, Limit: 10})
+		for _, en := range page {
+			got = append(got, en.Meta.ID)
+			after = en.Meta.ID
+		}
+		if len(page) < 10 {
+			if pages != 2 {
+				t.Fatalf("%d full pages, want 2", pages)
+			}
+			break
+		}
+	}
+	if fmt.Sprint(got) != fmt.Sprint(ids) {
+		t.Fatalf("pages gave %v, want %v", got, ids)
+	}
+	if en := list(t, e.s, spool.Query{EventID: "0123456789abcdef0123456789abcdef"}); len(en) != 1 || en[0].Meta.ID != ids[13] {
+		t.Fatalf("by event id: %+v", en)
+	}
+	if en := list(t, e.s, spool.Query{Project: "nobody"}); len(en) != 0 {
+		t.Fatalf("of another project: %+v", en)
+	}
+	if en := list(t, e.s, spool.Query{IDs: []string{"no id"}}); len(en) != 0 {
+		t.Fatalf("by an id that is none: %+v", en)
+	}
+	n := 0
+	if err := e.s.List(spool.Query{}, func(spool.Entry) bool { n++; return n < 3 }); err != nil || n != 3 {
+		t.Fatalf("a stopped walk went on: %d, %v", n, err)
+	}
+}
+
+func testDeadBudget(t *testing.T, h Harness) {
+	e := begin(t, h, Options{MaxSize: 4 << 20, DeadLetterSize: 64 << 10})
+	var ids []string
+	for range 40 {
+		ids = append(ids, e.append(Record(e.clock.Now(), []string{"a"}, strings.Repeat("x", 4096))))
+		if err := e.claim(DestA).Bury("no"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.Tick(e.s)
+	dead := list(t, e.s, spool.Query{Dead: true})
+	if len(dead) < 8 || len(dead) > 16 {
+		t.Fatalf("%d dead letters of 4 KB are left in 64 KiB", len(dead))
+	}
+	if dead[len(dead)-1].Meta.ID != ids[39] || dead[0].Meta.ID != ids[40-len(dead)] {
+		t.Fatal("not the oldest were dropped")
+	}
+	if n := e.ledger.Outcome(schemas.DeadLetter); n != 40 {
+		t.Fatalf("%d items counted as dead letters, want 40: a dropped one was counted before", n)
+	}
+	e.balanced()
+}

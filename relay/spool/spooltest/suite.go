@@ -1,0 +1,239 @@
+package spooltest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"testing"
+	"time"
+
+	"breakwater/relay/spool"
+	"breakwater/schemas"
+)
+
+// Options are what a test asks of the spool it opens. Zero values mean the
+// spool's own default.
+type Options struct {
+	MaxSize        int64
+	MaxAge         time.Duration
+	ProjectShare   float64
+	DeadLetterSize int64
+	Observer       spool.Observer
+	Now            func() time.Time
+}
+
+// Harness is one empty place to keep records, for one test.
+type Harness struct {
+	// Open opens the place; after Close it is called again for the same place.
+	Open func(t testing.TB, o Options) spool.Spool
+	// Tick makes the spool read its clock after the test turned it.
+	Tick func(s spool.Spool)
+}
+
+// Run runs the suite; make gives each test its own place.
+func Run(t *testing.T, make func(t *testing.T) Harness) {
+	tests := []struct {
+		name string
+		run  func(t *testing.T, h Harness)
+	}{
+		{"appended records survive a restart", testDurable},
+		{"records come in the order of their append", testOrder},
+		{"an envelope comes back byte for byte", testRoundTrip},
+		{"each destination is acknowledged for itself", testPerDestination},
+		{"a destination nobody claims holds its records", testHeld},
+		{"a released record comes back when it is due", testRelease},
+		{"claims wait for records and end with their context", testWaiting},
+		{"a settled record stays settled after a restart", testSettledStays},
+		{"claims out at close are given again", testClaimsOut},
+		{"dead letters are kept, listed, retried and dropped", testDeadLetters},
+		{"a burial survives a restart", testBurialStays},
+		{"dropped records end as dead letters", testDropPending},
+		{"the worst outcome counts, also over a restart", testWorst},
+		{"a full spool refuses and takes again", testFull},
+		{"a project keeps to its share", testShare},
+		{"old records expire, claimed by anybody or not", testExpiry},
+		{"a spilled payload comes back byte for byte", testSpill},
+		{"a discarded spill leaves nothing", testSpillDiscard},
+		{"lists go page by page", testList},
+		{"the oldest dead letters make room", testDeadBudget},
+		{"many producers and workers lose nothing", testConcurrent},
+		{"a closed spool says so", testClosed},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) { tc.run(t, make(t)) })
+	}
+}
+
+// DestA and DestB are the two destinations of the suite's records.
+var (
+	DestA = spool.Destination{Project: "shop", Name: "a"}
+	DestB = spool.Destination{Project: "shop", Name: "b"}
+)
+
+// Record makes a record of project "shop" with one item per text, for the
+// destinations named.
+func Record(at time.Time, dests []string, texts ...string) *schemas.Record {
+	rec := &schemas.Record{Meta: schemas.Meta{
+		ProjectID: 7, Project: "shop", Key: "0123456789abcdef0123456789abcdef", ReceivedAt: at,
+		EventID: "9ec79c33ec9942ab8353589fcb2e04dc", Destinations: dests,
+	}}
+	rec.Envelope.Header = schemas.EmptyHeader()
+	rec.Envelope.Header.SetString("event_id", rec.Meta.EventID)
+	for _, text := range texts {
+		rec.Envelope.Items = append(rec.Envelope.Items, schemas.Item{
+			Header: schemas.NewItemHeader("event"), Payload: schemas.Bytes(text),
+		})
+		rec.Meta.Counts = append(rec.Meta.Counts, schemas.Count{Category: schemas.CategoryError, Quantity: 1})
+	}
+	return rec
+}
+
+// env is what most tests begin with.
+type env struct {
+	t      *testing.T
+	h      Harness
+	clock  *Clock
+	ledger *Ledger
+	opts   Options
+	s      spool.Spool
+}
+
+func begin(t *testing.T, h Harness, o Options) *env {
+	e := &env{t: t, h: h, clock: NewClock(), opts: o}
+	e.opts.Now = e.clock.Now
+	e.open()
+	t.Cleanup(func() {
+		if err := e.s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return e
+}
+
+func (e *env) open() {
+	e.ledger = NewLedger()
+	e.opts.Observer = e.ledger
+	e.s = e.h.Open(e.t, e.opts)
+}
+
+func (e *env) reopen() {
+	e.t.Helper()
+	if err := e.s.Close(); err != nil {
+		e.t.Fatalf("close: %v", err)
+	}
+	e.open()
+}
+
+func (e *env) append(rec *schemas.Record) string {
+	e.t.Helper()
+	if err := e.s.Append(context.Background(), rec); err != nil {
+		e.t.Fatalf("append: %v", err)
+	}
+	if len(rec.Meta.ID) != 26 {
+		e.t.Fatalf("append gave the id %q, want a ULID", rec.Meta.ID)
+	}
+	return rec.Meta.ID
+}
+
+// add appends a record with one item for both destinations.
+func (e *env) add(text string) string {
+	e.t.Helper()
+	return e.append(Record(e.clock.Now(), []string{"a", "b"}, text))
+}
+
+func (e *env) claim(dst spool.Destination) spool.Claim {
+	e.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	c, err := e.s.Claim(ctx, dst)
+	if err != nil {
+		e.t.Fatalf("claim %s: %v", dst, err)
+	}
+	return c
+}
+
+// text claims and reads the first item.
+func (e *env) text(dst spool.Destination) (spool.Claim, string) {
+	e.t.Helper()
+	c := e.claim(dst)
+	got, err := c.Envelope()
+	if err != nil {
+		e.t.Fatalf("envelope: %v", err)
+	}
+	return c, payload(e.t, &got.Items[0])
+}
+
+// none checks that nothing is due.
+func (e *env) none(dst spool.Destination) {
+	e.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(20*time.Millisecond, cancel)
+	if c, err := e.s.Claim(ctx, dst); err == nil {
+		e.t.Fatalf("%s was given %s, want nothing", dst, c.Meta().ID)
+	}
+}
+
+func (e *env) settle(c spool.Claim, o schemas.Outcome, reason string) {
+	e.t.Helper()
+	if err := c.Settle(schemas.AllFinal(len(c.Meta().Counts), o, reason)); err != nil {
+		e.t.Fatalf("settle: %v", err)
+	}
+}
+
+func (e *env) queue(dst spool.Destination) spool.Queue {
+	for _, q := range e.s.Stats().Queues {
+		if q.Destination == dst {
+			return q
+		}
+	}
+	return spool.Queue{Destination: dst}
+}
+
+// balanced checks the ledger against what is listed as waiting.
+func (e *env) balanced() {
+	e.t.Helper()
+	if err := e.ledger.Check(Waiting(e.t, e.s)); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// Waiting counts the items of records that wait for any destination.
+func Waiting(t testing.TB, s spool.Spool) (items int) {
+	t.Helper()
+	seen := map[string]bool{}
+	err := s.List(spool.Query{}, func(en spool.Entry) bool {
+		if !seen[en.Meta.ID] {
+			seen[en.Meta.ID] = true
+			items += en.Meta.Items()
+		}
+		return true
+	})
+	if err != nil {
+		t.Fatalf("list: %v", err)
+	}
+	return items
+}
+
+func list(t testing.TB, s spool.Spool, q spool.Query) (entries []spool.Entry) {
+	t.Helper()
+	if err := s.List(q, func(en spool.Entry) bool { entries = append(entries, en); return true }); err != nil {
+		t.Fatalf("list: %v", err)
+	}
+	return entries
+}
+
+func payload(t testing.TB, it *schemas.Item) string {
+	t.Helper()
+	r, err := it.Payload.Open()
+	if err != nil {
+		t.Fatalf("opening payload: %v", err)
+	}
+	defer r.Close()
+	b, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatalf("reading payload: %v", err)
+	}
+	return string(b)
+}
+
+func name(i int) string { return fmt.Sprintf("record %d", i) }
