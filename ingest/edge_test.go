@@ -3,12 +3,14 @@ package ingest_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
+
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -317,4 +319,6 @@ const envelopePath = "/api/4201/envelope/?sentry_key=" + webKey + "&sentry_versi
 
 const storePath = "/api/4201/store/?sentry_key=" + webKey + "&sentry_version=7"
 
-var _ = netip.Addr{}
+func basic(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+func itoa(n int) string { return strconv.Itoa(n) }
