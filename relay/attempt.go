@@ -42,9 +42,8 @@ func (q *queue) decide(claim spool.Claim, m *schemas.Meta) verdict {
 	cfg := &q.relay.cfg
 	now := cfg.Now()
 	limits := q.limits(now)
-	p, sure := planByMeta(limits, m, now, cfg.HoldLimit)
-	if sure && !p.hold.IsZero() {
-		return verdict{due: p.hold, reason: "rate_limited"}
+	if wait := holdByMeta(limits, m, now, cfg.HoldLimit); !wait.IsZero() {
+		return verdict{due: wait, reason: "rate_limited"}
 	}
 	env, err := claim.Envelope()
 	if err != nil {

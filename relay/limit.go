@@ -49,24 +49,24 @@ func (p plan) dropsAll() bool {
 	return len(p.drop) > 0
 }
 
-// planByMeta decides by the categories alone where that is enough (sure):
-// nothing limited, or only limits to wait for. So a limited backlog is put
-// back without being read.
-func planByMeta(limits []schemas.RateLimit, m *schemas.Meta, now time.Time, hold time.Duration) (p plan, sure bool) {
+// holdByMeta is until when a record must wait, decided by its categories
+// alone, so that a limited backlog is put back without being read. Zero means
+// that the items have to be looked at: nothing is limited, something is to be
+// dropped, or there are attachments, which may be an event of their own.
+func holdByMeta(limits []schemas.RateLimit, m *schemas.Meta, now time.Time, hold time.Duration) (wait time.Time) {
 	if len(limits) == 0 {
-		return plan{}, true
+		return time.Time{}
 	}
 	for _, c := range m.Counts {
 		until := longest(limits, c.Category, now)
-		if until.Sub(now) > hold {
-			return plan{}, false
+		if until.Sub(now) > hold || c.Category == schemas.CategoryAttachment {
+			return time.Time{}
 		}
-		if until.After(p.hold) {
-			p.hold = until
+		if until.After(wait) {
+			wait = until
 		}
 	}
-	// Categories say nothing of attachments that make an event by themselves.
-	return p, p.hold.IsZero() || longest(limits, schemas.CategoryAttachment, now).IsZero()
+	return wait
 }
 
 // planItems decides item by item. Items under a limit longer than hold are

@@ -1,9 +1,10 @@
 package relaytest
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"strings"
@@ -102,7 +103,7 @@ func (u *Upstream) Listen(addr string) error {
 
 // Serve serves l in the background until Close.
 func (u *Upstream) Serve(l net.Listener) error {
-	srv := &http.Server{Handler: u, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return context.Background() }}
+	srv := &http.Server{Handler: u, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)} // it is made to misbehave
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.closed {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -382,7 +383,9 @@ func TestErrorsNameTheCause(t *testing.T) {
 
 func TestNetworkErrorsAreNamed(t *testing.T) {
 	plain := start(t, relaytest.Options{})
-	tls := httptest.NewTLSServer(plain)
+	tls := httptest.NewUnstartedServer(plain)
+	tls.Config.ErrorLog = log.New(io.Discard, "", 0)
+	tls.StartTLS()
 	defer tls.Close()
 	for name, tc := range map[string]struct {
 		c    sentry.Config
