@@ -280,8 +280,16 @@ func buildInfo() prometheus.Collector {
 func (a *app) console() http.Handler {
 	return console.New(console.Options{
 		Gatherer: a.registry, Token: func() string { return a.reloader.Current().Server.AdminToken.Reveal() },
-		Ready: a.ready, Reload: a.reload, Status: a.status, Logger: a.log.With().Str("part", "console").Logger(),
+		Ready: a.ready, Reload: a.reload, Problems: problems, Status: a.status, Logger: a.log.With().Str("part", "console").Logger(),
 	})
+}
+
+// problems lists the mistakes of a refused configuration for the private listener.
+func problems(err error) any {
+	if ps := config.AsProblems(err); ps != nil {
+		return ps
+	}
+	return nil
 }
 
 // ready is nil while the gateway takes requests.

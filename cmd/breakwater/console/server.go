@@ -26,6 +26,8 @@ type Options struct {
 	Ready func() error
 	// Reload reads the configuration again; its error lists what is wrong.
 	Reload func() error
+	// Problems takes the list of mistakes out of Reload's error, nil without one.
+	Problems func(error) any
 	// Status is what the start page and /api/v1/status show, as JSON.
 	Status func() any
 	Logger zerolog.Logger
@@ -57,7 +59,7 @@ func New(o Options) http.Handler {
 	})
 	e.POST("/-/reload", func(c echo.Context) error {
 		if err := o.Reload(); err != nil {
-			return c.JSON(http.StatusUnprocessableEntity, reloadFault(err))
+			return c.JSON(http.StatusUnprocessableEntity, reloadFault(err, o.Problems))
 		}
 		return c.JSON(http.StatusOK, map[string]string{"status": "reloaded"})
 	})
@@ -131,18 +133,17 @@ func writeError(log zerolog.Logger, err error, c echo.Context) {
 	_ = c.JSON(status, map[string]string{"detail": detail})
 }
 
-// reloadFault is the answer to a refused reload: the problems as they are when
-// the error can list them, else its text.
-func reloadFault(err error) any {
+// reloadFault is the answer to a refused reload: the error's text, and the
+// mistakes one by one.
+func reloadFault(err error, problems func(error) any) any {
 	type fault struct {
 		Status   string `json:"status"`
 		Detail   string `json:"detail"`
 		Problems any    `json:"problems,omitempty"`
 	}
 	f := fault{Status: "refused", Detail: err.Error()}
-	var lister interface{ List() any }
-	if errors.As(err, &lister) {
-		f.Problems = lister.List()
+	if problems != nil {
+		f.Problems = problems(err)
 	}
 	return f
 }

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var build struct {
+	once sync.Once
+	path string
+	err  error
+}
+
+// binary builds the gateway once for all tests of a run.
+func binary(t *testing.T) string {
+	t.Helper()
+	build.once.Do(func() {
+		dir, err := os.MkdirTemp("", "breakwater-test-")
+		if err != nil {
+			build.err = err
+			return
+		}
+		build.path = filepath.Join(dir, "breakwater")
+		out, err := exec.Command("go", "build", "-o", build.path, ".").CombinedOutput()
+		if err != nil {
+			build.err = fmt.Errorf("building: %w\n%s", err, out)
+		}
+	})
+	if build.err != nil {
+		t.Fatal(build.err)
+	}
+	return build.path
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if build.path != "" {
+		_ = os.RemoveAll(filepath.Dir(build.path))
+	}
+	os.Exit(code)
+}
+
+// gateway is a real process with a data directory of its own.
+type gateway struct {
+	t               *testing.T
+	dir             string
+	config          string // path, "" for embedded defaults
+	env             []string
+	public, private string
+	cmd             *exec.Cmd
+	stdout, stderr  lockedBuffer
+	done            chan struct{}
+	exit            error
+}
+
+// newGateway prepares a process; config may use the words LISTEN, ADMIN and
+// DATA for its addresses and its directory.
+func newGateway(t *testing.T, config string, env ...string) *gateway {
+	t.Helper()
+	g := &gateway{t: t, dir: t.TempDir(), env: env, public: freeAddr(t), private: freeAddr(t)}
+	if config != "" {
+		g.config = filepath.Join(g.dir, "breakwater.yml")
+		g.write(config)
+	}
+	t.Cleanup(g.kill)
+	return g
+}
+
+func (g *gateway) write(config string) {
+	g.t.Helper()
+	config = strings.NewReplacer("LISTEN", g.public, "ADMIN", g.private, "DATA", g.dir).Replace(config)
+	if err := os.WriteFile(g.config, []byte(config), 0o600); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// start runs the process and waits until it is ready.
+func (g *gateway) start() *gateway {
+	g.t.Helper()
+	g.launch()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		select {
+		case <-g.done:
+			g.t.Fatalf("the gateway ended: %v\n%s%s", g.exit, g.stdout.String(), g.stderr.String())
+		default:
+		}
+		if resp, err := http.Get("http://" + g.private + "/-/ready"); err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return g
+			}
+		}
+	}
+	g.t.Fatalf("the gateway was not ready in time\n%s%s", g.stdout.String(), g.stderr.String())
+	return nil
+}
+
+func (g *gateway) launch() {
+	g.t.Helper()
+	args := []string{}
+	if g.config != "" {
+		args = append(args, "--config", g.config)
+	}
+	g.cmd = exec.Command(binary(g.t), args...)
+	g.cmd.Dir = g.dir
+	g.cmd.Env = append(os.Environ(), append([]string{
+		"BREAKWATER_LISTEN=" + g.public, "BREAKWATER_ADMIN_LISTEN=" + g.private, "BREAKWATER_DATA_DIR=" + g.dir,
+	}, g.env...)...)
+	g.cmd.Stdout, g.cmd.Stderr = &g.stdout, &g.stderr
+	if err := g.cmd.Start(); err != nil {
+		g.t.Fatal(err)
+	}
+	g.done = make(chan struct{})
+	go func(cmd *exec.Cmd, done chan struct{}) { g.exit = cmd.Wait(); close(done) }(g.cmd, g.done)
+}
+
+// kill is kill -9.
+func (g *gateway) kill() {
+	if g.cmd != nil && g.cmd.Process != nil {
+		_ = g.cmd.Process.Kill()
+		<-g.done
+	}
+}
+
+// stop asks for an orderly end and returns how it went.
+func (g *gateway) stop() error {
+	g.t.Helper()
+	if err := g.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		g.t.Fatal(err)
+	}
+	select {
+	case <-g.done:
+		return g.exit
+	case <-time.After(45 * time.Second):
+		g.t.Fatal("the gateway did not stop")
+		return nil
+	}
+}
+
+// scrape is the text of /metrics.
+func (g *gateway) scrape() string {
+	g.t.Helper()
+	resp, err := http.Get("http://" + g.private + "/metrics")
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// eventually polls until cond is nil; waiting for another process has no clock to pass in.
+func eventually(t *testing.T, within time.Duration, cond func() error) {
+	t.Helper()
+	var err error
+	for deadline := time.Now().Add(within); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if err = cond(); err == nil {
+			return
+		}
+	}
+	t.Fatal(err)
+}
+
+// lockedBuffer is written by the process's pipes while a test reads it.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
