@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -66,3 +67,20 @@ func (f fixture) body(t testing.TB) []byte {
 
 // isEnvelope tells the fixtures that are Sentry envelopes.
 func (f fixture) isEnvelope() bool { return len(f.ItemTypes) > 0 }
+
+// envelopeSeeds is one small envelope of each combination of items and SDK:
+// enough for a fuzzer to learn the forms from.
+func envelopeSeeds(t testing.TB) [][]byte {
+	t.Helper()
+	seen := map[string]bool{}
+	var seeds [][]byte
+	for _, f := range fixtures(t) {
+		if key := f.SDK + strings.Join(f.ItemTypes, "+"); f.isEnvelope() && !seen[key] {
+			if b := f.body(t); len(b) < 6<<10 {
+				seen[key] = true
+				seeds = append(seeds, b)
+			}
+		}
+	}
+	return seeds
+}

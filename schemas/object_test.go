@@ -287,13 +287,9 @@ func TestObjectAgainstAModel(t *testing.T) {
 }
 
 func FuzzObject(f *testing.F) {
-	for _, fx := range fixtures(f) {
-		if fx.isEnvelope() {
-			if b := fx.body(f); len(b) < 10<<10 {
-				for line := range bytes.SplitSeq(b, []byte("\n")) {
-					f.Add(line, "release", "b")
-				}
-			}
+	for _, b := range envelopeSeeds(f) {
+		for line := range bytes.SplitSeq(b, []byte("\n")) {
+			f.Add(line, "release", "b")
 		}
 	}
 	f.Add([]byte(` {"a\u0062":[{},"\\\""], "a":1 , "a":{"b":[1]}} `), "a", "ab")

@@ -343,12 +343,8 @@ func (l *limited) Write(b []byte) (int, error) {
 }
 
 func FuzzReader(f *testing.F) {
-	for _, fx := range fixtures(f) {
-		if fx.isEnvelope() {
-			if b := fx.body(f); len(b) < 20<<10 {
-				f.Add(b)
-			}
-		}
+	for _, b := range envelopeSeeds(f) {
+		f.Add(b)
 	}
 	f.Add([]byte("{}\n{\"type\":\"a\",\"length\":3}\nabc\n\n"))
 	f.Add([]byte("\xef\xbb\xbf{}\r\n{\"type\":\"a\"}"))
