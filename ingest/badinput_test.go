@@ -270,7 +270,7 @@ func checkAnswer(t *testing.T, h http.Header, body []byte, status int, detail, m
 	if err := dec.Decode(&answer); err != nil {
 		t.Fatalf("error answer %q: %v", body, err)
 	}
-	if detail == "" || !strings.HasPrefix(answer.Detail, detail) {
+	if answer.Detail == "" || !strings.HasPrefix(answer.Detail, detail) {
 		t.Errorf("detail %q, want %q", answer.Detail, detail)
 	}
 	if h.Get("X-Sentry-Error") != answer.Detail {

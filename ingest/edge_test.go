@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 
 	"sort"
 	"strconv"
@@ -322,3 +323,9 @@ const storePath = "/api/4201/store/?sentry_key=" + webKey + "&sentry_version=7"
 func basic(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+var loopback = netip.MustParsePrefix("127.0.0.0/8")
+
+type readCloser struct{ io.Reader }
+
+func (readCloser) Close() error { return nil }
