@@ -28,7 +28,7 @@ func newChecker(c *Config, d *decoder) *checker {
 // add reports a problem of a key at its place in the file, or, for a key that
 // the file does not have, at the place of what should hold it.
 func (c *checker) add(key, reason, fix string) {
-	if c.bad[key] {
+	if c.bad[key] || c.inherited(key) {
 		return
 	}
 	c.bad[key] = true
@@ -43,6 +43,14 @@ func (c *checker) add(key, reason, fix string) {
 		return
 	}
 	c.decoder.add(c.place(key), key, reason, fix)
+}
+
+// inherited tells whether a key's problem is that of the general scrubbing,
+// from which a project has it.
+func (c *checker) inherited(key string) bool {
+	_, rest, ok := strings.Cut(key, "].scrub.")
+	_, given := c.places[key]
+	return ok && !given && c.bad["scrub."+rest]
 }
 
 // place finds a key or the nearest one above it.
@@ -118,10 +126,9 @@ func (c *checker) checkSpool() {
 	if s.Engine == "jetstream" {
 		c.add("spool.engine", "jetstream is not available in this build", "use disk")
 	}
-	if s.MaxSize <= c.Limits.RequestSize {
-		c.add("spool.max_size", fmt.Sprintf("%s does not hold a single request of limits.request_size (%s)", s.MaxSize, c.Limits.RequestSize), "raise it, 1GiB or more is sensible")
-	}
 	switch room := Size(float64(s.MaxSize) * s.ProjectShare.Float()); {
+	case s.MaxSize <= c.Limits.RequestSize:
+		c.add("spool.max_size", fmt.Sprintf("%s does not hold a single request of limits.request_size (%s)", s.MaxSize, c.Limits.RequestSize), "raise it, 1GiB or more is sensible")
 	case s.ProjectShare <= 0:
 		c.add("spool.project_share", "must be above 0, or no project could send anything", "use 1 for no bound, 0.5 for half")
 	case room <= c.Limits.RequestSize:

@@ -103,7 +103,7 @@ func (d *decoder) value(n ast.Node, key string, v reflect.Value, depth int) {
 		return
 	}
 	if depth > maxDepth {
-		d.add(at, key, "is nested too deeply", "")
+		d.add(at, key, "is nested too deeply", "compare the file with the example in the README")
 		return
 	}
 	n, ok := d.resolve(n, key)
@@ -150,8 +150,7 @@ func (d *decoder) element(n ast.Node, key string, t reflect.Type, depth int) ref
 		def.setDefaults()
 	}
 	if p, ok := e.Interface().(*Project); ok {
-		// Lists are added at the end, when both are checked: see mergeScrub.
-		p.Scrub = Scrub{Defaults: d.scrub.Defaults, IP: d.scrub.IP, Email: d.scrub.Email, Opaque: d.scrub.Opaque}
+		p.Scrub = d.scrub.switches()
 	}
 	d.value(n, key, e.Elem(), depth+1)
 	return e.Elem()
@@ -260,7 +259,11 @@ func (d *decoder) entries(n ast.Node, key string, depth int) (list []entry, ok b
 // merge puts the pairs of one mapping, or of a list of them.
 func (d *decoder) merge(n ast.Node, key string, depth int, put func(entry)) {
 	n, ok := d.resolve(n, key)
-	if !ok || depth > maxDepth {
+	if !ok {
+		return
+	}
+	if depth > maxDepth {
+		d.add(nodePlace(n), key, "alias leads back to itself", "write the value out")
 		return
 	}
 	sources := []ast.Node{n}

@@ -106,7 +106,7 @@ func spoolDir(dataDir string) string {
 func (c *Config) addImplicitProject() {
 	p := DefaultProject()
 	p.ID, p.Name = 1, "default"
-	p.Scrub = c.Scrub
+	p.Scrub = c.Scrub.switches()
 	c.Projects = []Project{p}
 	c.implicit = true
 	c.nameUpstreams()

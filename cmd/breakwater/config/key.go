@@ -8,12 +8,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 )
 
-// keyFile is the file in the data directory with the first start's key.
-const keyFile = "key"
+// Files in the data directory: the first start's public key, and the salt of
+// scrubbing by hash.
+const (
+	keyFile  = "key"
+	saltFile = "salt"
+)
 
 // Zero is the configuration without a file, ready to serve: Default, the
 // environment, and the key from the data directory, made there when it is not
@@ -29,8 +32,10 @@ func Zero(env Lookup, dataDir string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = c.EnsureKey()
-	return c, err
+	if _, err = c.EnsureKey(); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // EnsureKey gives the implicit project the key of the data directory, and
@@ -44,54 +49,88 @@ func (c *Config) EnsureKey() (made bool, err error) {
 	if err := c.readKey(); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	if err := makeKey(c.DataDir()); err != nil {
+	if err := makeHex(c.DataDir(), keyFile, 16); err != nil {
 		return false, fmt.Errorf("making the first key: %w", err)
 	}
 	return true, c.readKey()
 }
 
+// readKey takes the key of the data directory; fs.ErrNotExist without one.
 func (c *Config) readKey() error {
-	path := filepath.Join(c.DataDir(), keyFile)
-	data, err := readBounded(path, 4096)
-	if errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	fail := func(reason, fix string) error { return Problems{{File: path, Reason: reason, Fix: fix}} }
+	key, err := readHex(c.DataDir(), keyFile, 16,
+		"restore it, set BREAKWATER_KEY to the key your clients use, or remove the file to get a new key")
 	if err != nil {
-		return fail("cannot be read: "+plain(err), "check who may read it, or set BREAKWATER_KEY")
-	}
-	key := strings.TrimSpace(string(data))
-	if reason, _ := words["publickey"](key); reason != "" {
-		return fail("holds no public key", "restore it, set BREAKWATER_KEY to the key your clients use, or remove the file to get a new key")
+		return err
 	}
 	c.Projects[0].Keys = []Key{{Public: key, Name: "first"}}
 	return nil
 }
 
-// makeKey writes a new key so that a crash leaves either none or a whole one,
-// and so that of two processes starting at once the first one's key stays.
-func makeKey(dir string) (err error) {
+// Salt is 32 bytes that are this installation's own and stay the same, made
+// when they are first asked for. Scrubbing by hash is keyed with them, so that
+// a hash can be compared with another of the same installation and with none
+// from elsewhere.
+func (c *Config) Salt() ([]byte, error) {
+	const fix = "restore it, or remove the file; hashes made from then on differ from those before"
+	salt, err := readHex(c.DataDir(), saltFile, 32, fix)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := makeHex(c.DataDir(), saltFile, 32); err != nil {
+			return nil, fmt.Errorf("making the salt: %w", err)
+		}
+		salt, err = readHex(c.DataDir(), saltFile, 32, fix)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return hex.DecodeString(salt)
+}
+
+// readHex reads so many bytes in lower-case hexadecimal digits; a file with
+// anything else is a Problem.
+func readHex(dir, name string, bytes int, fix string) (string, error) {
+	path := filepath.Join(dir, name)
+	data, err := readBounded(path, 4096)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	if err != nil {
+		return "", Problems{{File: path, Reason: "cannot be read: " + plain(err), Fix: "check who may read it; or " + fix}}
+	}
+	text := strings.TrimSpace(string(data))
+	if len(text) != 2*bytes || strings.Trim(text, "0123456789abcdef") != "" {
+		return "", Problems{{File: path, Reason: fmt.Sprintf("does not hold %d lower-case hexadecimal digits", 2*bytes), Fix: fix}}
+	}
+	return text, nil
+}
+
+// makeHex writes random bytes as hexadecimal digits so that a crash leaves
+// either no file or a whole one, and so that of two processes starting at once
+// the first one's file stays.
+func makeHex(dir, name string, bytes int) (err error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err
 	}
-	var raw [16]byte
-	if _, err := rand.Read(raw[:]); err != nil {
+	raw := make([]byte, bytes)
+	if _, err := rand.Read(raw); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(dir, ".key-*") // made with 0600
+	tmp, err := os.CreateTemp(dir, "."+name+"-*") // made with mode 0600
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.WriteString(hex.EncodeToString(raw[:]) + "\n")
-	err = errors.Join(err, tmp.Sync(), tmp.Close())
-	if err != nil {
+	defer func() {
+		if gone := os.Remove(tmp.Name()); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
+			err = errors.Join(err, gone)
+		}
+	}()
+	_, err = tmp.WriteString(hex.EncodeToString(raw) + "\n")
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
 		return err
 	}
-	path := filepath.Join(dir, keyFile)
+	path := filepath.Join(dir, name)
 	if err := os.Link(tmp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		// Not every file system has links; renaming may replace another
-		// process's key made in this very moment, which is the lesser evil.
+		// Not every file system has links; renaming may replace what another
+		// process made in this very moment, which is the lesser evil.
 		if err := os.Rename(tmp.Name(), path); err != nil {
 			return err
 		}
@@ -99,16 +138,11 @@ func makeKey(dir string) (err error) {
 	return syncDir(dir)
 }
 
+// syncDir makes the directory's new entry durable.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
-}
-
-func formatID(id uint64) string { return strconv.FormatUint(id, 10) }
-
-func upstreamKey(project, upstream int) string {
-	return fmt.Sprintf("projects[%d].upstreams[%d]", project, upstream)
 }

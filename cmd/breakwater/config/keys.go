@@ -75,3 +75,8 @@ func editDistance(a, b string) int {
 	}
 	return prev[len(b)]
 }
+
+// upstreamKey is the path of an upstream.
+func upstreamKey(project, upstream int) string {
+	return fmt.Sprintf("projects[%d].upstreams[%d]", project, upstream)
+}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"breakwater/schemas"
@@ -96,6 +97,12 @@ func byCategory[V any](m map[string]V) map[string]V {
 		out[string(cat)] = v
 	}
 	return out
+}
+
+// switches is where the scrubbing of a project begins. The lists are added at
+// the end, when both are checked: see mergeScrub.
+func (s Scrub) switches() Scrub {
+	return Scrub{Defaults: s.Defaults, IP: s.IP, Email: s.Email, Opaque: s.Opaque}
 }
 
 // mergeScrub adds the general lists in front of a project's own. Adding is the
@@ -225,5 +232,5 @@ func (c *Config) ClientDSN(p Project, k Key) string {
 	if c.Server.TLS.Enabled() {
 		scheme = "https"
 	}
-	return scheme + "://" + k.Public + "@" + net.JoinHostPort(host, port) + "/" + formatID(p.ID)
+	return scheme + "://" + k.Public + "@" + net.JoinHostPort(host, port) + "/" + strconv.FormatUint(p.ID, 10)
 }

@@ -89,18 +89,17 @@ func (r *Reloader) name() string {
 // keepRunning puts the running value back into every key that needs a restart
 // and differs, and reports it.
 func keepRunning(file string, running, next *Config) (changed Problems) {
-	var walk func(key string, a, b reflect.Value)
-	walk = func(key string, a, b reflect.Value) {
+	var walk func(key string, a, b reflect.Value, restart bool)
+	walk = func(key string, a, b reflect.Value, restart bool) {
 		for i := range a.NumField() {
 			f := a.Type().Field(i)
 			name := f.Tag.Get("yaml")
+			fixed := restart || f.Tag.Get("restart") != ""
 			switch {
 			case name == "":
-			case f.Tag.Get("restart") == "":
-				if f.Type.Kind() == reflect.Struct && !isScalar(a.Field(i)) {
-					walk(join(key, name), a.Field(i), b.Field(i))
-				}
-			case !reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()):
+			case f.Type.Kind() == reflect.Struct && !isScalar(a.Field(i)):
+				walk(join(key, name), a.Field(i), b.Field(i), fixed)
+			case fixed && !reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()):
 				b.Field(i).Set(a.Field(i))
 				changed = append(changed, Problem{
 					File: file, Key: join(key, name), Reason: "was changed, and needs a restart; the old value stays in force",
@@ -109,7 +108,7 @@ func keepRunning(file string, running, next *Config) (changed Problems) {
 			}
 		}
 	}
-	walk("", reflect.ValueOf(running).Elem(), reflect.ValueOf(next).Elem())
+	walk("", reflect.ValueOf(running).Elem(), reflect.ValueOf(next).Elem(), false)
 	next.dataDir = running.dataDir
 	return changed
 }

@@ -67,7 +67,7 @@ func kindOf(n ast.Node) string {
 func (d *decoder) scalar(n ast.Node, key string, v reflect.Value) {
 	at := nodePlace(n)
 	if !isScalarNode(n) {
-		d.add(at, key, "must be a single value, not "+kindOf(n), "")
+		d.add(at, key, "must be a single value, not "+kindOf(n), "write one word or text, in quotes when it holds { [ : or #")
 		return
 	}
 	text := textOf(n)

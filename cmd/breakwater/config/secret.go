@@ -7,7 +7,8 @@ import (
 
 // Secret is a text that must not be shown: a token, a password, a DSN. Every
 // way to print it — fmt with any verb, JSON, YAML, logs — writes *** (or
-// nothing when it is empty); only Reveal gives the text.
+// nothing when it is empty); only Reveal gives the text. It is no key for a
+// map: JSON writes the keys of maps as they are.
 type Secret string
 
 // Reveal is the text itself. Hand it to who needs it, do not keep or print it.

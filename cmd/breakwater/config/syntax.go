@@ -19,6 +19,10 @@ const (
 	maxFileSize = 1 << 20
 	maxDepth    = 32
 	maxNodes    = 100_000
+	// maxTokens and maxSiblings are for the parser's sake, whose time grows
+	// with the square of the keys in one block.
+	maxTokens   = 250_000
+	maxSiblings = 4000
 )
 
 // parseYAML turns a file into the root node of its only document, nil for an
@@ -44,8 +48,8 @@ func parseYAML(file string, data []byte) (root ast.Node, problem *Problem) {
 		return fail(line, column, "line is indented with a tab, which YAML does not allow", "indent with spaces")
 	}
 	tokens := lexer.Tokenize(string(data))
-	if tk := tooDeep(tokens); tk != nil {
-		return fail(tk.Position.Line, tk.Position.Column, fmt.Sprintf("is nested more than %d levels deep", maxDepth), "compare the file with the example in the README")
+	if tk, why := tooMuch(tokens); tk != nil {
+		return fail(tk.Position.Line, tk.Position.Column, why, "compare the file with the example in the README")
 	}
 	f, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
@@ -107,21 +111,28 @@ func tabIndent(data []byte) (line, column int) {
 	return 0, 0
 }
 
-// tooDeep finds the token that opens one level too many: by brackets, by
-// indentation, or by indicators in a row on one line ("- - - -").
-func tooDeep(tokens token.Tokens) *token.Token {
+// block is what the lines of one indentation are part of.
+type block struct{ column, lines int }
+
+// tooMuch finds the token that opens one level too many, by brackets, by
+// indentation, or by indicators in a row on one line ("- - - -"), or that is
+// one too many in its block or in the file.
+func tooMuch(tokens token.Tokens) (at *token.Token, why string) {
 	var brackets, inRow, line int
-	var columns []int // of the first token of each open block
-	for _, tk := range tokens {
-		if tk.Position == nil {
+	var open []block
+	for i, tk := range tokens {
+		if tk.Position == nil || tk.Type == token.CommentType {
 			continue
 		}
-		if tk.Position.Line != line {
+		if tk.Position.Line != line && brackets <= 0 {
 			line, inRow = tk.Position.Line, 0
-			for len(columns) > 0 && columns[len(columns)-1] >= tk.Position.Column {
-				columns = columns[:len(columns)-1]
+			for len(open) > 0 && open[len(open)-1].column > tk.Position.Column {
+				open = open[:len(open)-1]
 			}
-			columns = append(columns, tk.Position.Column)
+			if len(open) == 0 || open[len(open)-1].column < tk.Position.Column {
+				open = append(open, block{column: tk.Position.Column})
+			}
+			open[len(open)-1].lines++
 		}
 		switch tk.Type {
 		case token.SequenceStartType, token.MappingStartType:
@@ -132,11 +143,16 @@ func tooDeep(tokens token.Tokens) *token.Token {
 			inRow++
 		default:
 		}
-		if brackets > maxDepth || inRow > maxDepth || len(columns) > maxDepth {
-			return tk
+		switch {
+		case brackets > maxDepth || inRow > maxDepth || len(open) > maxDepth:
+			return tk, fmt.Sprintf("is nested more than %d levels deep", maxDepth)
+		case len(open) > 0 && open[len(open)-1].lines > maxSiblings:
+			return tk, fmt.Sprintf("is one of more than %d keys in a row", maxSiblings)
+		case i > maxTokens:
+			return tk, "file holds more words and signs than a configuration can need"
 		}
 	}
-	return nil
+	return nil, ""
 }
 
 // place is where something stands in the file, counted from 1.

@@ -43,7 +43,7 @@ func (s *Size) UnmarshalText(text []byte) error {
 	}
 	n, err := strconv.ParseInt(in, 10, 64)
 	if err != nil || n > math.MaxInt64/factor {
-		return errors.New("is too large for a size")
+		return errors.New("is too large for a size; write less than 8388608TiB")
 	}
 	*s = Size(n * factor)
 	return nil
@@ -89,7 +89,7 @@ func (d *Duration) UnmarshalText(text []byte) error {
 		return errDuration
 	}
 	if v < 0 {
-		return errors.New("must not be negative")
+		return errors.New("must not be negative; write it without the sign")
 	}
 	*d = Duration(v)
 	return nil
@@ -140,9 +140,9 @@ func (r *Rate) UnmarshalText(text []byte) error {
 	per := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}[unit]
 	switch {
 	case err != nil || n/per.Seconds() > maxRate:
-		return fmt.Errorf("is more than %.0f a second", float64(maxRate))
+		return fmt.Errorf("is more than a rate can be; write at most %.0f/s", float64(maxRate))
 	case n == 0:
-		return errors.New("must be above zero")
+		return errors.New("must be above zero; write a number such as 50/s, or 1/h for hardly any")
 	}
 	*r = Rate{Count: n, Per: per}
 	return nil
@@ -186,7 +186,7 @@ func (q *Quota) UnmarshalText(text []byte) error {
 	count, per, _ := strings.Cut(in, "/")
 	n, err := strconv.ParseInt(strings.ReplaceAll(count, "_", ""), 10, 64)
 	if err != nil {
-		return errors.New("is too large for a quota")
+		return errors.New("is too large for a quota; write at most 9223372036854775807")
 	}
 	*q = Quota{Count: n, Per: per}
 	return nil
@@ -214,7 +214,7 @@ func (s *Share) UnmarshalText(text []byte) error {
 		n /= 100
 	}
 	if n < 0 || n > 1 {
-		return errors.New("must be between 0 and 1")
+		return errors.New("must be between 0 and 1; write a number such as 0.25, or a percentage such as 25%")
 	}
 	*s = Share(n)
 	return nil
