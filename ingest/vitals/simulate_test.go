@@ -1,0 +1,74 @@
+package vitals
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestSimulateRoutes(t *testing.T) {
+	var in strings.Builder
+	for i := range 200 {
+		fmt.Fprintf(&in, "10.0.0.1 - - [23/Nov/2026:21:43:00 +0000] \"GET /blog/some-story-%s?utm=%d HTTP/1.1\" 200 512 \"-\" \"Mozilla/5.0\"\n", word(i), i)
+		fmt.Fprintf(&in, "https://shop.example/product/%d?ref=mail\n", i)
+		fmt.Fprintf(&in, "/docs/%s/intro\n", word(i))
+	}
+	in.WriteString("10.0.0.1 - - [x] \"POST /cart HTTP/1.1\" 200 1\n10.0.0.1 - - [x] \"GET /assets/app.js HTTP/1.1\" 200 1\nnothing here\n\n")
+	for range 50 {
+		in.WriteString("/pricing\n")
+	}
+	rep, err := SimulateRoutes([]string{"/docs/*"}, strings.NewReader(in.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rep.Lines != 654 || rep.Pages != 650 || rep.Skipped != 4 {
+		t.Errorf("lines %d, pages %d, skipped %d", rep.Lines, rep.Pages, rep.Skipped)
+	}
+	found := map[string]RouteCount{}
+	for _, r := range rep.Routes {
+		found[r.Route] = r
+	}
+	if found["/product/:id"].Count != 200 || found["/docs/*"] != (RouteCount{"/docs/*", 200, true}) || found["/pricing"].Count != 50 {
+		t.Errorf("routes %+v", rep.Routes[:5])
+	}
+	if len(rep.Proposals) != 1 || rep.Proposals[0].Template != "/blog/:slug" || rep.Proposals[0].Routes != 200 || rep.Proposals[0].Count != 200 {
+		t.Errorf("proposals %+v", rep.Proposals)
+	}
+	if rep.Bill.Routes != 203 || rep.BillWithProposals.Routes != 4 || rep.BillWithProposals.LabelSets != 12 || rep.Bill.Series <= rep.Bill.LabelSets*100 {
+		t.Errorf("bills %+v and %+v", rep.Bill, rep.BillWithProposals)
+	}
+
+	again, err := SimulateRoutes([]string{"/docs/*", rep.Proposals[0].Template}, strings.NewReader(in.String()))
+	if err != nil || len(again.Proposals) != 0 || again.Bill != rep.BillWithProposals {
+		t.Errorf("with the proposal configured: %+v, %v", again.Bill, err)
+	}
+	if _, err := SimulateRoutes([]string{"no slash"}, strings.NewReader("")); err == nil {
+		t.Error("a bad template was taken")
+	}
+}
+
+func TestSimulatedProposalsBelowAMergedPlace(t *testing.T) {
+	var in strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&in, "/u/%s\n", word(i))
+		if i%2 == 0 {
+			fmt.Fprintf(&in, "/u/%s/orders\n", word(i))
+		}
+	}
+	rep, err := SimulateRoutes(nil, strings.NewReader(in.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int{}
+	for _, p := range rep.Proposals {
+		got[p.Template] = p.Routes
+	}
+	if got["/u/:slug"] != 100 || got["/u/:slug/orders"] != 50 || rep.BillWithProposals.Routes != 2 {
+		t.Errorf("proposals %+v, bill %+v", rep.Proposals, rep.BillWithProposals)
+	}
+}
+
+// word is a different word of letters for every i.
+func word(i int) string {
+	return string([]byte{'g' + byte(i%17), 'g' + byte(i/17%17), 'x', 'q'})
+}
