@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"breakwater/cmd/breakwater/config"
+	"breakwater/ingest"
+	"breakwater/ingest/auth"
+	"breakwater/schemas"
+)
+
+// nowhere takes records and forgets them: the benchmark is of the door alone.
+type nowhere struct{}
+
+func (nowhere) Append(context.Context, *schemas.Record) error { return nil }
+
+// door is the whole public edge with every default on, before a sink that
+// costs nothing.
+func door(b *testing.B) http.Handler {
+	b.Helper()
+	dir := b.TempDir()
+	path := filepath.Join(dir, "breakwater.yml")
+	text := strings.NewReplacer("LISTEN", "127.0.0.1:0", "ADMIN", "127.0.0.1:0", "DATA", dir).Replace(oneProject) +
+		"limits: {per_ip: {rate: 1000000/s, burst: 10000000}}\n"
+	text = strings.Replace(text, "    vitals:", "    limits: {per_key: {rate: 1000000/s, burst: 10000000}}\n    vitals:", 1)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	cfg, err := config.Load(path, func(string) (string, bool) { return "", false })
+	if err != nil {
+		b.Fatal(err)
+	}
+	a, err := newApp(path, cfg, func(string) (string, bool) { return "", false }, zerolog.Nop())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = a.stop() })
+	settings, err := a.edgeSettings(cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	edge, err := ingest.New(ingest.Options{
+		Settings: settings, Projects: a.projects, Auth: auth.Auth{}, Sink: nowhere{}, Ledger: a.ledger, Recorder: a.vitals,
+		Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return edge
+}
+
+// BenchmarkDoor is what one request costs the edge, all defaults on, without
+// the network and the disk. The events differ in their message, so that storm
+// control thins nothing out.
+func BenchmarkDoor(b *testing.B) {
+	frame := `{"filename":"https://shop.example/assets/checkout-C9yad1pJ.js","function":"renderWithHooks","in_app":true,"lineno":15,"colno":34979}`
+	event := `{"event_id":"9ec79c33ec9942ab8353589fcb2e04dc","sent_at":"2026-11-24T12:00:00.000Z"}
+{"type":"event"}
+{"exception":{"values":[{"type":"TypeError","value":"Cannot read %s","stacktrace":{"frames":[` + strings.Repeat(frame+",", 24) + frame + `]},"mechanism":{"type":"generic","handled":true}}]},"level":"error","platform":"javascript","request":{"url":"https://shop.example/checkout?step=2","headers":{"User-Agent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"}},"release":"shop@1.4.2","environment":"production"}`
+	word := func(n int) string { // letters only: digits are folded out of fingerprints
+		var w []byte
+		for n += 1000; n > 0; n /= 26 {
+			w = append(w, byte('a'+n%26))
+		}
+		return string(w)
+	}
+	for _, c := range []struct {
+		name, path string
+		body       func(n int) string
+	}{
+		{"envelope-4KB", "/api/1/envelope/?sentry_key=" + testKey, func(n int) string { return fmt.Sprintf(event, word(n)) }},
+		{"beacon-300B", "/api/1/vitals/?key=" + testKey, func(n int) string {
+			return fmt.Sprintf(`{"route":"/product/:id","release":"shop@1.4.2","environment":"production","device":"mobile","vitals":[{"name":"LCP","value":1834.2,"id":"v6-%d","delta":1834.2,"rating":"good","navigationType":"navigate","navigationURL":"https://shop.example/product/42"}]}`, n)
+		}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			h := door(b)
+			b.SetBytes(int64(len(c.body(0))))
+			b.ReportAllocs()
+			n := 0
+			for b.Loop() {
+				n++
+				r := httptest.NewRequest(http.MethodPost, c.path, bytes.NewReader([]byte(c.body(n))))
+				r.RemoteAddr = "192.0.2.7:1234"
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				if w.Code/100 != 2 {
+					b.Fatalf("answered %d %s", w.Code, w.Body)
+				}
+			}
+		})
+	}
+}
