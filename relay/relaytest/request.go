@@ -31,6 +31,7 @@ type Request struct {
 	Err                 error // why it could not be read, or is not wanted
 	Status              int   // answered; 0 when there was no answer
 	Taken               bool  // the upstream stored it
+	Step                Step  // how it was treated
 }
 
 // Item is one item of a request. Payload is nil with Options.IDsOnly.

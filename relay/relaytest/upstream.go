@@ -178,7 +178,7 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // record counts a request, and keeps it.
 func (u *Upstream) record(req *Request, s Step, status int) {
-	req.Status, req.Taken = status, s.taken() && req.Err == nil
+	req.Status, req.Step, req.Taken = status, s, s.taken() && req.Err == nil
 	if id, ok := ParseID(req.EventID); ok && req.Taken {
 		u.ids.Add(id)
 	}

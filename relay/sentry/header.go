@@ -22,7 +22,9 @@ import (
 //     from 55 minutes on, shifts every timestamp inside by it. Without the
 //     move an outage of an hour would shift every event into the present; with
 //     it, the difference is the one the gateway itself saw at intake: zero for
-//     good clocks, and still the true error for bad ones.
+//     good clocks, and still the true error for bad ones. (What no header can
+//     save: a clock that is fast by less than 55 minutes. Live, the server cuts
+//     such times to its own; an hour later they no longer look like the future.)
 func (d *Destination) header(h schemas.EnvelopeHeader, receivedAt, now time.Time) schemas.EnvelopeHeader {
 	out := schemas.EmptyHeader()
 	if h.Object != nil {
