@@ -92,6 +92,9 @@ type Spool struct {
 	segSize  int64
 	chance   uint16 // the last bits of every id of this process
 
+	// appendings are reused. They hold channels, so the pool is the spool's own.
+	appendings sync.Pool
+
 	used    atomic.Int64 // bytes on disk
 	damaged atomic.Int64
 
@@ -179,6 +182,7 @@ func newSpool(cfg Config) (*Spool, error) {
 		ackWake: make(chan struct{}, 1), ackUrgent: make(chan struct{}, 1), ticks: make(chan chan struct{}),
 		done: make(chan struct{}), writerDone: make(chan struct{}), quit: make(chan struct{}),
 	}
+	s.appendings.New = func() any { return &appending{done: make(chan struct{}, 1)} }
 	if s.fs == nil {
 		s.fs = osFS{}
 	}
