@@ -2,7 +2,6 @@ package vitals
 
 import (
 	"net/http"
-	"regexp"
 	"strings"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -39,19 +38,42 @@ type client struct {
 const maxUserAgent = 512
 
 // crawlers are the names Sentry's web-crawler filter knows, and what automated
-// browsers call themselves. "bot" and "spider" count only where a product name
-// ends, so that words like "robotics" do not.
-var crawlers = regexp.MustCompile(`(?i)` + strings.Join([]string{
-	"mediapartners-google", "adsbot-google", "googlebot", "feedfetcher-google", "bingbot", "bingpreview",
-	"baiduspider", `\bslurp\b`, "sogou", "facebookexternalhit", "facebookcatalog", "ia_archiver",
-	`bots?([/\s;)+]|$)`, `spider([/\s;)]|$)`, "calypso appcrawler", "pingdom", "lyticsbot",
-	"aws security scanner", "hubspot crawler", "bytespider", "better uptime", "headlesschrome", "headless chrome",
-	"phantomjs", "puppeteer", "playwright", "lighthouse", "ptst/", "googleother", "google-inspectiontool",
-	"cookiebot", "gtmetrix", "uptimerobot", "statuscake", "datadogsynthetics",
-}, "|"))
+// browsers call themselves, in lower case.
+var crawlers = []string{
+	"mediapartners-google", "adsbot-google", "feedfetcher-google", "googleother", "google-inspectiontool", "bingpreview",
+	"yahoo! slurp", "sogou", "facebookexternalhit", "facebookcatalog", "ia_archiver", "calypso appcrawler", "pingdom",
+	"aws security scanner", "hubspot crawler", "better uptime", "statuscake", "datadogsynthetics", "gtmetrix", "ptst/",
+	"headlesschrome", "headless chrome", "phantomjs", "puppeteer", "playwright", "lighthouse",
+}
 
-// browsers is what the User-Agent of a real browser or web view holds.
-var browsers = regexp.MustCompile(`^(Mozilla|Opera)/\d`)
+// isCrawler knows crawlers by name, and by a product name that ends in bot,
+// bots or spider; words like "robotics" do not.
+func isCrawler(ua string) bool {
+	ua = strings.ToLower(ua)
+	for _, name := range crawlers {
+		if strings.Contains(ua, name) {
+			return true
+		}
+	}
+	for _, suffix := range [...]string{"bot", "bots", "spider"} {
+		for rest := ua; ; {
+			i := strings.Index(rest, suffix)
+			if i < 0 {
+				break
+			}
+			rest = rest[i+len(suffix):]
+			if rest == "" || strings.IndexByte("/ ;)+,", rest[0]) >= 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isBrowser knows what real browsers and web views begin with.
+func isBrowser(ua string) bool {
+	return strings.HasPrefix(ua, "Mozilla/") || strings.HasPrefix(ua, "Opera/")
+}
 
 // clients reads User-Agents and remembers the last few thousand: parsing one
 // costs some microseconds, and real traffic repeats them.
@@ -94,9 +116,9 @@ func parseClient(ua string) client {
 		c.device = deviceDesktop
 	}
 	switch {
-	case crawlers.MatchString(ua):
+	case isCrawler(ua):
 		c.traffic = bot
-	case !browsers.MatchString(ua):
+	case !isBrowser(ua):
 		c.device, c.traffic = deviceOther, suspect
 	}
 	return c

@@ -470,10 +470,18 @@ func TestNativeBucketsStayBelowTheLimit(t *testing.T) {
 	}
 }
 
+func BenchmarkNewUserAgent(b *testing.B) {
+	ua := chrome + strings.Repeat(" (X; Y) Z/1", 40)
+	b.ReportAllocs()
+	for range b.N {
+		parseClient(ua[:maxUserAgent])
+	}
+}
+
 func TestUserAgentsAreNotKeptWhole(t *testing.T) {
 	c := newClients()
-	for i := range 10_000 {
-		c.read(strings.Repeat(fmt.Sprint(i), 10_000), http.Header{})
+	for i := range 5_000 {
+		c.read(fmt.Sprint(i, strings.Repeat(" Mozilla/5.0 (X; Y) Z/1", 50)), http.Header{})
 	}
 	if n := c.cache.Len(); n > 4096 {
 		t.Errorf("%d User-Agents kept", n)
