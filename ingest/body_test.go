@@ -3,6 +3,7 @@ package ingest_test
 import (
 	"bytes"
 	"compress/flate"
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -285,4 +286,29 @@ func TestSpilling(t *testing.T) {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
 	})
+}
+
+// A body without a declared length is cut at the same byte.
+func TestWireLimitOfChunkedBody(t *testing.T) {
+	for size, status := range map[int]int{1000: 200, 1001: 413} {
+		e := newEdge(t, func(o *ingest.Options) { o.Config.RequestSize = 1000 })
+		text := env(goodEvent)
+		text += `{"type":"hologram"}` + "\n"
+		text += string(bytes.Repeat([]byte("x"), size-len(text)))
+		r := post(envelopePath, text)
+		r.ContentLength = -1
+		if w := e.do(r); w.Code != status {
+			t.Errorf("%d bytes: %d %s", size, w.Code, w.Body)
+		}
+	}
+}
+
+// What has arrived is stored even when the client hangs up.
+func TestClientHangsUp(t *testing.T) {
+	e := newEdge(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if w := e.do(post(envelopePath, env(goodEvent)).WithContext(ctx)); w.Code != 200 || e.sink.types() != "event" {
+		t.Errorf("%d, sink %q", w.Code, e.sink.types())
+	}
 }

@@ -142,11 +142,14 @@ type fakeSink struct {
 	panics  bool
 }
 
-func (f *fakeSink) Append(_ context.Context, rec *schemas.Record) error {
+func (f *fakeSink) Append(ctx context.Context, rec *schemas.Record) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.panics {
 		panic("sink fell over")
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	if f.err != nil {
 		return f.err
