@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"breakwater/ingest/scrub"
 )
 
 // checker looks at a decoded configuration as a whole.
@@ -92,6 +94,7 @@ func (c *checker) check() {
 	c.checkScrub("scrub", c.Scrub)
 	c.checkVitals()
 	c.checkProjects()
+	c.checkAvailable()
 }
 
 func (c *checker) checkLimits() {
@@ -123,9 +126,6 @@ func (c *checker) checkLimit(key string, l Limit) {
 
 func (c *checker) checkSpool() {
 	s := c.Spool
-	if s.Engine == "jetstream" {
-		c.add("spool.engine", "jetstream is not available in this build", "use disk")
-	}
 	switch room := Size(float64(s.MaxSize) * s.ProjectShare.Float()); {
 	case s.MaxSize <= c.Limits.RequestSize:
 		c.add("spool.max_size", fmt.Sprintf("%s does not hold a single request of limits.request_size (%s)", s.MaxSize, c.Limits.RequestSize), "raise it, 1GiB or more is sensible")
@@ -166,11 +166,27 @@ func (c *checker) checkScrub(key string, s Scrub) {
 		if r.Pattern == "" && r.Path == "" {
 			c.add(at, "rule has neither pattern nor path, so it would remove everything", "add one of them")
 		}
+		if slices.Contains(scrub.RuleNames, r.Name) {
+			c.add(at+".name", quoted(r.Name)+" is the name of a built-in rule", "choose another name")
+		}
 		if first, twice := seen[r.Name]; twice && r.Name != "" {
 			c.add(at+".name", fmt.Sprintf("%q is already the name of rule %d", r.Name, first), "give each rule its own name")
 		}
 		seen[r.Name] = i
+		// The scrubber knows its own paths best.
+		if err := (scrub.Config{Rules: []scrub.Rule{{Name: "rule", Path: r.Path}}}).Validate(); err != nil {
+			c.add(at+".path", quoted(r.Path)+" is not a path: "+lastWords(err), "write keys with dots between them, like user.email, $frame.vars.** or contexts.*.token")
+		}
 	}
+}
+
+// lastWords is the innermost reason of an error.
+func lastWords(err error) string {
+	text := err.Error()
+	if at := strings.LastIndex(text, ": "); at >= 0 {
+		return text[at+2:]
+	}
+	return text
 }
 
 // MaxLabelSets bounds the label sets of Web Vitals over all projects: beyond

@@ -6,6 +6,36 @@ import (
 	"testing"
 )
 
+// What this build cannot do is refused by name, and not left out in silence.
+func TestAbsentParts(t *testing.T) {
+	tests := []struct {
+		text, key string
+		line      int
+	}{
+		{"spool: {engine: jetstream}", "spool.engine", 1},
+		{"limits: {redis: {url: \"redis://u:s3cr3t@r:1\"}}", "limits.redis.url", 1},
+		{"logs: {outputs: [{type: syslog, address: \"h:1\"}]}", "logs.outputs[0].type", 1},
+		{"logs: {outputs: [{type: file, path: x}]}", "logs.outputs[0].type", 1},
+		{project("upstreams: [{}, {type: elasticsearch, url: \"http://x\", index: i}]"), "projects[0].upstreams[1].type", 5},
+		{project("upstreams: [{type: loki, url: \"http://x\"}]"), "projects[0].upstreams[0].type", 5},
+		{project("upstreams: [{type: syslog, address: \"x:1\"}]"), "projects[0].upstreams[0].type", 5},
+		{project("upstreams: [{type: file, path: x}]"), "projects[0].upstreams[0].type", 5},
+		{project("vitals: {to_sentry: true}"), "projects[0].vitals.to_sentry", 5},
+	}
+	if len(tests) != len(absent) {
+		t.Errorf("%d cases for %d absent parts", len(tests), len(absent))
+	}
+	for _, tt := range tests {
+		ps := problemsOf(t, tt.text, vars())
+		if len(ps) != 1 || ps[0].Key != tt.key || ps[0].Line != tt.line || !strings.Contains(ps[0].Reason, "not available in this build") {
+			t.Errorf("%s: %v", tt.text, ps)
+		}
+		whole(t)
+		mustParse(t, tt.text, vars())
+		absent = here
+	}
+}
+
 // Each case is one mistake; the answer must name its key, its line and what is
 // wrong, and nothing else.
 func TestOneProblemEach(t *testing.T) {
@@ -61,7 +91,6 @@ func TestOneProblemEach(t *testing.T) {
 		{"burst below a phone's cache", "limits: {per_ip: {burst: 29}}", "limits.per_ip.burst", 1, "29 would refuse a phone"},
 		{"event above body", "limits: {decompressed_size: 50MiB, attachment_size: 51MiB}", "limits.attachment_size", 1, "more than limits.decompressed_size"},
 		{"redis", "limits: {redis: {url: \"http://s3cr3t@x\"}}", "limits.redis.url", 1, "value is not an address"},
-		{"jetstream", "spool: {engine: jetstream}", "spool.engine", 1, "not available in this build"},
 		{"engine", "spool: {engine: disc}", "spool.engine", 1, "\"disc\" is not known here"},
 		{"spool too small", "spool: {max_size: 40MiB}", "spool.max_size", 1, "does not hold a single request"},
 		{"share too small", "spool: {max_size: 100MiB, project_share: 0.3}", "spool.project_share", 1, "leaves a project"},
@@ -78,6 +107,9 @@ func TestOneProblemEach(t *testing.T) {
 		{"rule of nothing", "scrub: {rules: [{name: a, pattern: \"x*\"}]}", "scrub.rules[0].pattern", 1, "matches the empty text"},
 		{"rule type", "scrub: {rules: [{name: a, pattern: \"@emial\"}]}", "scrub.rules[0].pattern", 1, "not a known type of data"},
 		{"rule action", "scrub: {rules: [{name: a, pattern: x, action: burn}]}", "scrub.rules[0].action", 1, "\"burn\" is not known"},
+		{"rule path", "scrub: {rules: [{name: a, path: \"user..email\"}]}", "scrub.rules[0].path", 1, "is not a path: \"\" is not a key"},
+		{"rule selector", "scrub: {rules: [{name: a, path: $nothing}]}", "scrub.rules[0].path", 1, "$nothing is not known here"},
+		{"rule named as ours", "scrub: {rules: [{name: password, pattern: x}]}", "scrub.rules[0].name", 1, "a built-in rule"},
 		{"rule twice", "scrub: {rules: [{name: a, pattern: x}, {name: a, pattern: y}]}", "scrub.rules[1].name", 1, "already the name of rule 0"},
 		{"rule too long", "scrub: {rules: [{name: a, pattern: " + strings.Repeat("x", 1001) + "}]}", "scrub.rules[0].pattern", 1, "more than 1000 characters"},
 		{"opaque", "scrub: {opaque: maybe}", "scrub.opaque", 1, "\"maybe\" is not known"},
@@ -123,8 +155,10 @@ func TestOneProblemEach(t *testing.T) {
 		{"storm window", project("storm: {window: 0s}"), "projects[0].storm.window", 5, "out of bounds"},
 		{"sampling", project("sampling: {replay: 1.1}"), "projects[0].sampling.replay", 5, "between 0 and 1"},
 		{"sampling NaN", project("sampling: {replay: .nan}"), "projects[0].sampling.replay", 5, "is not a share"},
+		{"long route", project("vitals: {routes: [\"" + strings.Repeat("/a", 33) + "\"]}"), "projects[0].vitals.routes[0]", 5, "too long"},
 		{"route", project("vitals: {routes: [\"/a/*/b\"]}"), "projects[0].vitals.routes[0]", 5, "not a template"},
 	}
+	whole(t)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			ps := problemsOf(t, tt.text, vars())
@@ -146,6 +180,7 @@ func TestOneProblemEach(t *testing.T) {
 }
 
 func TestAllProblemsAtOnce(t *testing.T) {
+	whole(t)
 	ps := problemsOf(t, `server:
   listen: nowhere
   lissen: x

@@ -38,7 +38,9 @@ func TestCertificates(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := certificate(t, dir, "a")
 	_, otherKey := certificate(t, dir, "b")
-	file := func(cert, key string) string { return "server: {tls: {cert_file: " + cert + ", key_file: " + key + "}}" }
+	file := func(cert, key string) string {
+		return "server: {tls: {cert_file: " + cert + ", key_file: " + key + "}}"
+	}
 
 	c := mustParse(t, file(cert, key), vars())
 	if !c.Server.TLS.Enabled() || !strings.HasPrefix(c.ClientDSN(c.Projects[0], Key{Public: keyA}), "https://") {

@@ -11,12 +11,8 @@ import (
 	"strings"
 )
 
-// Files in the data directory: the first start's public key, and the salt of
-// scrubbing by hash.
-const (
-	keyFile  = "key"
-	saltFile = "salt"
-)
+// keyFile is the file in the data directory with the first start's public key.
+const keyFile = "key"
 
 // Zero is the configuration without a file, ready to serve: Default, the
 // environment, and the key from the data directory, made there when it is not
@@ -49,7 +45,7 @@ func (c *Config) EnsureKey() (made bool, err error) {
 	if err := c.readKey(); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	if err := makeHex(c.DataDir(), keyFile, 16); err != nil {
+	if err := makeKey(c.DataDir()); err != nil {
 		return false, fmt.Errorf("making the first key: %w", err)
 	}
 	return true, c.readKey()
@@ -57,64 +53,33 @@ func (c *Config) EnsureKey() (made bool, err error) {
 
 // readKey takes the key of the data directory; fs.ErrNotExist without one.
 func (c *Config) readKey() error {
-	key, err := readHex(c.DataDir(), keyFile, 16,
-		"restore it, set BREAKWATER_KEY to the key your clients use, or remove the file to get a new key")
-	if err != nil {
+	path := filepath.Join(c.DataDir(), keyFile)
+	data, err := readBounded(path, 4096)
+	if errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	if err != nil {
+		return Problems{{File: path, Reason: "cannot be read: " + plain(err), Fix: "check who may read it, or set BREAKWATER_KEY"}}
+	}
+	key := strings.TrimSpace(string(data))
+	if reason, _ := words["publickey"](key); reason != "" {
+		return Problems{{File: path, Reason: "does not hold a public key of 32 lower-case hexadecimal digits", Fix: "restore it, set BREAKWATER_KEY to the key your clients use, or remove the file to get a new key"}}
 	}
 	c.Projects[0].Keys = []Key{{Public: key, Name: "first"}}
 	return nil
 }
 
-// Salt is 32 bytes that are this installation's own and stay the same, made
-// when they are first asked for. Scrubbing by hash is keyed with them, so that
-// a hash can be compared with another of the same installation and with none
-// from elsewhere.
-func (c *Config) Salt() ([]byte, error) {
-	const fix = "restore it, or remove the file; hashes made from then on differ from those before"
-	salt, err := readHex(c.DataDir(), saltFile, 32, fix)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := makeHex(c.DataDir(), saltFile, 32); err != nil {
-			return nil, fmt.Errorf("making the salt: %w", err)
-		}
-		salt, err = readHex(c.DataDir(), saltFile, 32, fix)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return hex.DecodeString(salt)
-}
-
-// readHex reads so many bytes in lower-case hexadecimal digits; a file with
-// anything else is a Problem.
-func readHex(dir, name string, bytes int, fix string) (string, error) {
-	path := filepath.Join(dir, name)
-	data, err := readBounded(path, 4096)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", err
-	}
-	if err != nil {
-		return "", Problems{{File: path, Reason: "cannot be read: " + plain(err), Fix: "check who may read it; or " + fix}}
-	}
-	text := strings.TrimSpace(string(data))
-	if len(text) != 2*bytes || strings.Trim(text, "0123456789abcdef") != "" {
-		return "", Problems{{File: path, Reason: fmt.Sprintf("does not hold %d lower-case hexadecimal digits", 2*bytes), Fix: fix}}
-	}
-	return text, nil
-}
-
-// makeHex writes random bytes as hexadecimal digits so that a crash leaves
-// either no file or a whole one, and so that of two processes starting at once
-// the first one's file stays.
-func makeHex(dir, name string, bytes int) (err error) {
+// makeKey writes a new key so that a crash leaves either no file or a whole
+// one, and so that of two processes starting at once the first one's key stays.
+func makeKey(dir string) (err error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err
 	}
-	raw := make([]byte, bytes)
+	raw := make([]byte, 16)
 	if _, err := rand.Read(raw); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(dir, "."+name+"-*") // made with mode 0600
+	tmp, err := os.CreateTemp(dir, "."+keyFile+"-*") // made with mode 0600
 	if err != nil {
 		return err
 	}
@@ -127,10 +92,10 @@ func makeHex(dir, name string, bytes int) (err error) {
 	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
 		return err
 	}
-	path := filepath.Join(dir, name)
+	path := filepath.Join(dir, keyFile)
 	if err := os.Link(tmp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		// Not every file system has links; renaming may replace what another
-		// process made in this very moment, which is the lesser evil.
+		// Not every file system has links; renaming may replace another
+		// process's key made in this very moment, which is the lesser evil.
 		if err := os.Rename(tmp.Name(), path); err != nil {
 			return err
 		}

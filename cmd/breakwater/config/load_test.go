@@ -36,6 +36,7 @@ func TestEnvironmentWins(t *testing.T) {
 
 // One variable must not send all projects' reports into one Sentry.
 func TestSentryDSNWithSeveralUpstreams(t *testing.T) {
+	whole(t)
 	c := mustParse(t, `projects:
   - {id: 1, name: a, keys: [{public: `+keyA+`}], upstreams: [{dsn: "https://k@a.example/1"}, {name: es, type: elasticsearch, url: "http://x", index: i}]}
   - {id: 2, name: b, keys: [{public: `+keyB+`}]}
@@ -183,33 +184,6 @@ func TestKeyMadeByManyAtOnce(t *testing.T) {
 		if k != keys[0] {
 			t.Errorf("keys %q and %q", keys[0], k)
 		}
-	}
-}
-
-func TestSalt(t *testing.T) {
-	dir := t.TempDir()
-	a, err := Zero(vars(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	one, err := a.Salt()
-	if err != nil || len(one) != 32 {
-		t.Fatalf("%x, %v", one, err)
-	}
-	two, err := a.Salt()
-	if err != nil || string(two) != string(one) {
-		t.Errorf("%x, %v; want the same again", two, err)
-	}
-	b, err := Zero(vars(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if three, err := b.Salt(); err != nil || string(three) == string(one) {
-		t.Errorf("another installation has the same salt (%v)", err)
-	}
-	write(t, filepath.Join(dir, "salt"), "broken")
-	if _, err := a.Salt(); AsProblems(err) == nil {
-		t.Errorf("%v", err)
 	}
 }
 

@@ -55,7 +55,7 @@ var words = map[string]word{
 	"alias":         matches(aliasPattern, "is neither a public key nor a project id", "use 32 lower-case hexadecimal digits, or decimal digits"),
 	"index":         matches(indexPattern, "is not the name of an index", "use lower-case letters, digits, _ . + and -; {project} stands for the project's name"),
 	"labelname":     matches(labelPattern, "is not the name of a label", "use letters, digits and _, beginning with a letter"),
-	"route":         matches(routePattern, "is not a template for routes", "write it like /product/:id or /files/*"),
+	"route":         routeWord,
 	"rulename":      matches(ruleNamePattern, "is not the name of a rule", "use up to 64 letters, digits, _ and -"),
 	"origin":        matches(originPattern, "is not an origin", "write *, example.com, *.example.com or https://example.com:8443"),
 	"token":         matches(`^[!-~]*$`, "holds spaces or characters that a header cannot carry", "use letters, digits and signs, for example from: openssl rand -hex 32"),
@@ -130,6 +130,18 @@ func tunnelWord(s string) (string, string) {
 	first, _, _ := strings.Cut(s[1:], "/")
 	if first == "api" || first == "schemas" || first == "." || first == ".." {
 		return "collides with /" + first + ", which is taken", "choose another first part, such as /t"
+	}
+	return "", ""
+}
+
+var routeRe = regexp.MustCompile(routePattern)
+
+func routeWord(s string) (string, string) {
+	switch {
+	case !routeRe.MatchString(s):
+		return "is not a template for routes", "write it like /product/:id or /files/*"
+	case len(s) > 160 || strings.Count(s, "/") > 32:
+		return "is too long for a template", "use at most 160 bytes and 32 segments"
 	}
 	return "", ""
 }
