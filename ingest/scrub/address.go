@@ -19,6 +19,10 @@ func findEmail(s []byte, from int) (int, int) {
 		default:
 			continue
 		}
+		end := emailDomain(s, i+at)
+		if end == 0 {
+			continue
+		}
 		start := i
 		for start > from && i-start < maxLocal && emailLocal(s[start-1]) {
 			start--
@@ -27,10 +31,7 @@ func findEmail(s []byte, from int) (int, int) {
 		for start < i && !isWord(s[start]) { // \b
 			start++
 		}
-		if start == i {
-			continue
-		}
-		if end := emailDomain(s, i+at); end > 0 {
+		if start < i {
 			return start, end
 		}
 	}

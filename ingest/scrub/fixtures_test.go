@@ -20,6 +20,7 @@ type sample struct {
 	typ     string
 	header  schemas.ItemHeader
 	payload []byte
+	doc     any // the payload, decoded, where a test needs it
 }
 
 // fixtures are the items of every captured Sentry envelope.

@@ -127,12 +127,12 @@ func (r *Rules) json(root *node, payload []byte, ip addresses, hits []int, trace
 // release gives the walker back with its scratch space, unless that has grown.
 func (w *walker) release() {
 	const keep = 64 << 10
-	clean := walker{path: w.path[:0], t: w.t, text: w.text[:0], offsets: w.offsets[:0], remarks: w.remarks[:0]}
+	clean := walker{path: w.path[:0], t: w.t, again: w.again, after: w.after[:0], text: w.text[:0], offsets: w.offsets[:0], remarks: w.remarks[:0]}
 	clear(w.path[:cap(w.path)])
 	clear(w.remarks)
-	clean.t.rules = nil
-	if cap(w.text) > keep || cap(w.t.matches) > keep/32 || cap(w.t.gaps) > keep/16 {
-		clean.text, clean.offsets, clean.t = nil, nil, texter{}
+	clean.t.rules, clean.again.rules = nil, nil
+	if cap(w.text) > keep || cap(w.after) > keep || cap(w.t.matches) > keep/32 || cap(w.t.gaps) > keep/16 {
+		clean.text, clean.offsets, clean.t, clean.again, clean.after = nil, nil, texter{}, texter{}, nil
 	}
 	*w = clean
 	walkers.Put(w)

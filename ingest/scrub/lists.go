@@ -26,7 +26,9 @@ func (w *walker) list(n *node, f field) {
 		node, ef := entry, field{rule: -1, flags: f.flags}
 		if paired {
 			if i == 0 {
-				node = typed // a key is no value
+				if w.keyLike(second) {
+					node = typed
+				}
 			} else {
 				var key []byte
 				key = w.decoded(second)
@@ -80,6 +82,20 @@ func (w *walker) pairAhead(n *node) (bool, span) {
 	w.skip()
 	w.space()
 	return w.buf[w.pos] == ']', name
+}
+
+// keyLike tells whether the string at s can be a name. A name is no value: a
+// tag named password stays; a sentence that holds the word does not.
+func (w *walker) keyLike(s span) bool {
+	if s.end-s.start > 100 {
+		return false
+	}
+	for _, c := range w.buf[s.start+1 : s.end] {
+		if !isWord(c) && c != '-' && c != '.' && c != '$' && c != '[' && c != ']' {
+			return false
+		}
+	}
+	return true
 }
 
 // pair is resolve for the value of [key, value] or {"key": key, "value": value}.
@@ -142,6 +158,9 @@ func (w *walker) metaField() field {
 	return field{rule: w.rules.keyRule(key, tr, freeFlags)}
 }
 
+// keyText is what settle takes a key for.
+var keyText = &node{}
+
 // key replaces what rules find in a key itself, an e-mail address for one. It
 // returns the key as it is written afterwards.
 func (w *walker) key(n *node, key, raw []byte, tr traits, digits, rawStart int) []byte {
@@ -155,6 +174,7 @@ func (w *walker) key(n *node, key, raw []byte, tr traits, digits, rawStart int) 
 	if len(w.t.matches) == 0 {
 		return raw
 	}
+	w.settle(keyText, key)
 	text := splice(nil, key, w.t.matches)
 	name := appendEscaped(nil, string(text))
 	for i := range w.t.matches {

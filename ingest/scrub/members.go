@@ -5,7 +5,7 @@ import "bytes"
 // object scrubs the members of the object at pos.
 func (w *walker) object(n *node, f field) {
 	w.pos++
-	loose := n.flags&fKey != 0 && n.kids == nil
+	loose := n.flags&fKey != 0 && (n.kids == nil || n.rest == n)
 	var pair keyValue
 	for {
 		w.space()
@@ -96,7 +96,7 @@ func (w *walker) keyValue(p *keyValue, n *node, key []byte, child *node, f field
 		}
 		p.name, p.named = span{w.pos, w.stringEnd(w.pos)}, true
 		tr, _ := w.rules.scanner.scan(w.decoded(p.name))
-		if tr&(wordPassword|wordToken) != 0 && (p.haveValue || w.ahead("value", "value").end > 0) {
+		if tr&(wordPassword|wordToken) != 0 && w.keyLike(p.name) && (p.haveValue || w.ahead("value", "value").end > 0) {
 			return typed, f // a key is no value
 		}
 	case "value":
@@ -128,12 +128,14 @@ func (w *walker) resolve(n *node, key []byte, tr traits) (*node, field) {
 	f := noField
 	child := n.known(key)
 	if child == nil {
-		child = n.rest
-	}
-	if child == nil {
-		child = free
+		if child = n.rest; child == nil {
+			child = free
+		}
 		switch len(key) {
 		case 6, 7, 10:
+			if child.flags&fKey == 0 {
+				break
+			}
 			if foldedEqual(key, "cookie") || foldedEqual(key, "cookies") || foldedEqual(key, "set-cookie") {
 				child = jar
 			}
@@ -183,6 +185,7 @@ func (w *walker) attribute(child *node, f field) {
 			w.pos++
 			continue
 		}
+		start := w.pos
 		raw, key := w.name()
 		n, nf := child, f
 		switch string(key) {
@@ -190,7 +193,16 @@ func (w *walker) attribute(child *node, f field) {
 		case "type", "unit":
 			n, nf = kept, noField
 		default:
-			n, nf = free, noField
+			tr, digits := w.rules.scanner.scan(key)
+			raw = w.key(free, key, raw, tr, digits, start+1)
+			if child.does == cookieJar {
+				n = child
+			} else {
+				n = free
+			}
+			if n, nf = w.resolve(n, key, tr); f.rule >= 0 {
+				n, nf = free, f
+			}
 		}
 		w.path = append(w.path, segment{key: key, raw: raw, typ: n.typ})
 		w.value(n, nf)

@@ -132,7 +132,7 @@ var (
 	thread = listed(&node{flags: freeFlags, typ: inThread, kids: kids{
 		"id": kept, "name": typed, "state": kept, "stacktrace": stack, "raw_stacktrace": stack}})
 
-	logentry = &node{flags: textFlags, typ: inLogentry, kids: kids{"message": text, "formatted": text}}
+	logentry = &node{flags: textFlags | fKey, typ: inLogentry, kids: kids{"message": text, "formatted": text}}
 	user     = &node{flags: freeFlags, typ: inUser, kids: kids{"ip_address": address}}
 	headers  = &node{flags: freeFlags, fold: true, pairs: true, kids: kids{"user-agent": kept, "cookie": jar, "set-cookie": jar}}
 	request  = &node{flags: freeFlags, typ: inRequest, kids: kids{

@@ -95,12 +95,12 @@ var (
 	// Replays: events of rrweb. What Sentry's SDK adds (tag and payload) is
 	// free, pages and their attributes keep everything but the found pieces.
 	rrPayload = &node{flags: freeFlags, kids: join(kids{"type": kept, "category": typed, "timestamp": kept, "op": kept, "level": kept})}
-	rrData    = &node{flags: fSub | fFields | fHome, kids: rrKids}
+	rrData    = &node{flags: fSub | fFields | fKey | fHome, kids: rrKids}
 	rrAttrs   = &node{flags: fSub | fFields | fKey | fHome, rest: rrAttr, kids: with(free, "value", "placeholder", "alt", "title", "aria-label", "content")}
 	rrAttr    = &node{flags: fSub | fFields | fKey | fHome}
 	pageText  = &node{flags: freeFlags, does: styledText}
-	rrKids    = kids{"payload": rrPayload, "tag": kept, "tagName": kept, "attributes": rrAttrs, "textContent": pageText, "text": pageText, "value": pageText}
-	recording = &node{flags: fSub | fFields, kids: kids{"data": rrData, "type": kept, "timestamp": kept}}
+	rrKids    = kids{"payload": rrPayload, "tag": kept, "attributes": rrAttrs, "textContent": pageText, "text": pageText, "value": pageText}
+	recording = &node{flags: fSub | fFields | fKey, kids: kids{"data": rrData, "type": kept, "timestamp": kept}}
 )
 
 // meta is the parallel tree of remarks: only the original values it quotes

@@ -2,7 +2,6 @@ package scrub
 
 import (
 	"bytes"
-	"slices"
 	"unicode/utf8"
 )
 
@@ -67,6 +66,14 @@ func (w *walker) judge(n *node, f field, s []byte, tr traits, digits int) {
 	if isBlank(s) {
 		return
 	}
+	w.pieces(n, t, s, tr, digits)
+	if len(t.matches) > 0 {
+		w.settle(n, s)
+	}
+}
+
+// pieces leaves in t.matches what the built-in rules find in the value itself.
+func (w *walker) pieces(n *node, t *texter, s []byte, tr traits, digits int) {
 	switch n.does {
 	case queryString:
 		t.params(s, true)
@@ -79,7 +86,7 @@ func (w *walker) judge(n *node, f field, s []byte, tr traits, digits int) {
 			t.params(s, true)
 		}
 	}
-	if t.flags&fEmbed != 0 && looksLikeJSON(s) && w.embedded(n, s) {
+	if t.flags&fEmbed != 0 && looksLikeJSON(s) && w.embedded(n, t, s) {
 		return
 	}
 	if len(t.masked) == 0 && tr&hasQuery != 0 && tr&hasEqual != 0 {
@@ -106,7 +113,7 @@ func looksLikeJSON(s []byte) bool {
 }
 
 // embedded scrubs JSON inside a string by its structure; false when it is none.
-func (w *walker) embedded(n *node, s []byte) bool {
+func (w *walker) embedded(n *node, t *texter, s []byte) bool {
 	if w.nested >= maxEmbedded || !valid(s) {
 		return false
 	}
@@ -126,17 +133,17 @@ func (w *walker) embedded(n *node, s []byte) bool {
 		return false
 	}
 	if len(inner.edits) > maxEdits {
-		w.t.everything(s, rulePassword)
+		t.everything(s, rulePassword)
 		return true
 	}
 	// The counts come with the edits: what emit counts here is counted once.
-	w.t.matches = append(w.t.matches[:0], inner.edits...)
+	t.matches = append(t.matches[:0], inner.edits...)
 	return true
 }
 
 // replace writes the matches of s, which begins at buf[base], into the output.
 func (w *walker) replace(s []byte, base int, escaped bool) {
-	slices.SortFunc(w.t.matches, func(a, b match) int { return a.start - b.start })
+	w.t.sort()
 	for i := range w.t.matches {
 		m := w.t.matches[i]
 		if m.start == 0 && m.end == len(s) && m.kind == kindRemoved && m.text == "" {

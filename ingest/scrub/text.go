@@ -65,23 +65,13 @@ func (t *texter) builtin(s []byte, tr traits, digits int) {
 		return
 	}
 	t.openGaps(len(s))
-	for range 4 { // what one rule took may lay bare the border of another's
-		n := len(t.matches)
-		t.finders(s, tr, digits)
-		if len(t.matches) == n {
-			break
-		}
-	}
-	if len(t.matches) == 0 {
-		return
-	}
-	slices.SortFunc(t.matches, func(a, b match) int { return a.start - b.start })
-	if t.flags&fWhole != 0 && t.rules.cfg.Defaults && len(t.masked) == 0 {
-		// What is left after this run must be what a second run leaves.
-		after := splice(nil, s, t.matches)
-		if tr, _ := t.rules.scanner.scan(after); isPassword(after, tr) && tr&(wordPassword|wordToken) != 0 {
-			t.everything(s, rulePassword)
-		}
+	t.finders(s, tr, digits)
+	t.sort()
+}
+
+func (t *texter) sort() {
+	if len(t.matches) > 1 {
+		slices.SortFunc(t.matches, func(a, b match) int { return a.start - b.start })
 	}
 }
 
@@ -115,7 +105,7 @@ func (t *texter) everything(s []byte, rule ruleID) {
 
 func (t *texter) openGaps(n int) {
 	t.gaps = t.gaps[:0]
-	slices.SortFunc(t.matches, func(a, b match) int { return a.start - b.start })
+	t.sort()
 	at := 0
 	for _, m := range t.matches {
 		if m.start > at {

@@ -77,6 +77,8 @@ type walker struct {
 
 	path    []segment
 	t       texter
+	again   texter // settle's
+	after   []byte // settle's
 	text    []byte
 	offsets []int32
 	nested  int
@@ -187,6 +189,9 @@ func (w *walker) value(n *node, f field) {
 
 func (w *walker) dispatch(n *node, f field) {
 	c := w.buf[w.pos]
+	if f.rule >= 0 && len(w.rules.safeAt) > 0 && w.safeAt() {
+		f.rule = -1
+	}
 	if n.does == keptAll && !w.rules.reaches {
 		w.skip()
 		return
@@ -201,8 +206,8 @@ func (w *walker) dispatch(n *node, f field) {
 			w.null(n, f)
 			return
 		}
-		if n.does == keptScalar && n.kids == nil {
-			n = free
+		if n.does == keptScalar && n.kids == nil || c == '{' && n.does == plain && n.kids == nil && n.rest == nil {
+			n = free // an object where a plain value belongs
 		}
 		if c == '{' {
 			w.object(n, f)

@@ -1,0 +1,348 @@
+package scrub
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"regexp"
+	"sort"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zlib"
+)
+
+// A canary is a text no scrubbed payload may hold any more: planted says how it
+// stands in a field, secret is what must be gone.
+type canary struct {
+	kind    string
+	rule    ruleID
+	planted string
+	secret  string
+	// member plants a whole member "key": value into every object instead.
+	member string
+}
+
+func canaries() []canary {
+	return []canary{
+		{kind: "visa", rule: ruleCreditcard, planted: "4532015112830366"},
+		{kind: "visa in groups", rule: ruleCreditcard, planted: "4532-0151-1283-0366"},
+		{kind: "mastercard", rule: ruleCreditcard, planted: "5425233430109903"},
+		{kind: "amex", rule: ruleCreditcard, planted: "3714 496353 98431"},
+		{kind: "discover", rule: ruleCreditcard, planted: "6011000990139424"},
+		{kind: "iban", rule: ruleIBAN, planted: "GB33BUKB20201555555555"},
+		{kind: "printed iban", rule: ruleIBAN, planted: "DE75 5121 0800 1245 1261 99"},
+		{kind: "pem", rule: rulePEM, planted: "-----BEGIN PRIVATE KEY-----\nCNRYpemMIIE\n-----END PRIVATE KEY-----", secret: "CNRYpem"},
+		{kind: "url password", rule: ruleURLAuth, planted: "amqp://svc:CNRYurl@mq/vh", secret: "CNRYurl"},
+		{kind: "mac path", rule: ruleUserpath, planted: "/Users/CNRYmac/x", secret: "CNRYmac"},
+		{kind: "linux path", rule: ruleUserpath, planted: "/home/CNRYlinux/x", secret: "CNRYlinux"},
+		{kind: "windows path", rule: ruleUserpath, planted: `C:\Users\CNRYwin\x`, secret: "CNRYwin"},
+		{kind: "password in words", rule: rulePassword, planted: "the password is CNRYwords", secret: "CNRYwords"},
+		{kind: "password assigned", rule: rulePassword, planted: "password=CNRYassigned", secret: "CNRYassigned"},
+		{kind: "query parameter", rule: rulePassword, planted: "https://h.example/p?a=1&access_token=CNRYquery&b=2", secret: "CNRYquery"},
+		{kind: "ssn", rule: ruleSSN, planted: "219-09-9999"},
+		{kind: "bearer", rule: ruleBearer, planted: "Bearer CNRYbearer.tok", secret: "CNRYbearer"},
+		{kind: "ipv4", rule: ruleIP, planted: "198.51.100.23"},
+		{kind: "ipv6", rule: ruleIP, planted: "2001:db8:77::1f"},
+		{kind: "email", rule: ruleEmail, planted: "cnry.mail@example.org"},
+		{kind: "own rule", rule: builtinRules, planted: "CUST-904412"},
+		{kind: "password key", rule: rulePassword, member: `"db_Password":"CNRYkey"`, secret: "CNRYkey"},
+		{kind: "secret number", rule: rulePassword, member: `"pin_secret":778899001122`, secret: "778899001122"},
+		{kind: "secret object", rule: rulePassword, member: `"credentials":{"a":["CNRYobject"]}`, secret: "CNRYobject"},
+		{kind: "pair", rule: rulePassword, member: `"list":[["db_secret","CNRYpair"]]`, secret: "CNRYpair"},
+		{kind: "key and value", rule: rulePassword, member: `"list":[{"value":"CNRYkv","key":"apiKey"}]`, secret: "CNRYkv"},
+		{kind: "cookie", rule: ruleCookies, member: `"cookies":{"sessionid":"CNRYjar"}`, secret: "CNRYjar"},
+		{kind: "cookie header", rule: ruleCookies, member: `"Cookie":"a=b; csrf=CNRYcookie"`, secret: "CNRYcookie"},
+		{kind: "field", rule: ruleFields, member: `"Internal_Code_2":"CNRYfield"`, secret: "CNRYfield"},
+		{kind: "email as key", rule: ruleEmail, member: `"cnry.mail@example.org":1`, secret: "cnry.mail@example.org"},
+		{kind: "address as key", rule: ruleIP, member: `"198.51.100.23":1`, secret: "198.51.100.23"},
+		{kind: "card as key", rule: ruleCreditcard, member: `"4532015112830366":1`, secret: "4532015112830366"},
+	}
+}
+
+// The documented exemptions, by path without list positions. kept holds for
+// every rule; notWords (sentences, routes, device facts) only for rules that
+// take whole values or paths.
+var (
+	keptPaths = regexp.MustCompile(strings.Join([]string{
+		`^(event_id|type|platform|level|release|dist|environment|timestamp|start_timestamp|replay_id|segment_id|replay_type|replay_start_timestamp|trace_id|span_id|parent_span_id|status|op|origin|is_segment|version|profile_id|profiler_id|chunk_id)$`,
+		`^(fingerprint|modules|debug_meta|measurements|error_ids|trace_ids|transaction_info|client_sdk)(\.|$)`,
+		`^sdk\.(name|version|packages|integrations|features|settings)`, `^sdk$`,
+		`^sdk\.[^.]+(\..*)?$`, // what SDKs say of themselves
+		`(^|\.)frames\.(filename|abs_path|function|raw_function|module|package|platform|instruction_addr|addr_mode|image_addr|symbol_addr)$`,
+		`^exception(\.values)?\.(type|value|module|thread_id)$`, `^exception\.values\.mechanism\.(type|source)$`, `^threads\.values\.(id|state)$`,
+		`^request\.headers\.User-Agent$`, `^request\.method$`,
+		`^contexts\.(trace|replay|profile)\.(trace_id|span_id|parent_span_id|op|status|origin|type|replay_id|profiler_id)$`,
+		`^contexts\.app\.app_start_time$`, `^contexts\.device\.boot_time$`,
+		`^contexts\.feedback\.(source|replay_id|associated_event_id)$`,
+		`^breadcrumbs(\.values)?\.(type|level|timestamp|event_id)$`,
+		`^spans\.(trace_id|span_id|parent_span_id|segment_id|op|status|origin|timestamp|start_timestamp|profile_id)$`,
+		`^(spans\.|items\.)?(data|attributes|contexts\.trace\.data)\.(sentry\.(release|environment|op|origin|source|span\.source|sdk\.name|sdk\.version|segment\.id|profiler_id|trace_lifecycle|replay_id|pageload\.span_id)|release|environment|replay_id|profile_id|http\.method|http\.request\.method|db\.system)(\.value)?$`,
+		`^contexts\.trace\.data\.(sentry\.(op|origin|source|release|environment)|release|environment)$`,
+		`^spans\.(measurements|data\.sentry\.\w+)`,
+		`^items\.(trace_id|span_id|parent_span_id|status|level|type|unit|timestamp|severity_text)$`, `^items\.(links\.)?attributes\..+\.(type|unit)$`, `^items\.links\.(trace_id|span_id)$`,
+		`^(sid|did_|init|started|abnormal_mechanism)$`, `^attrs\.(release|environment)$`, `^(ingest_settings|ingest_settings\..*)$`,
+		`^profile\.(samples|stacks|queue_metadata)`, `^(aggregates\.started)$`,
+		`^data\.tag$`, `^data\.payload\.(type|level|op|timestamp)$`, // of recordings
+		`^check_in_id$|^monitor_slug$|^monitor_config`,
+	}, "|"))
+	headerPaths   = regexp.MustCompile(`^(event_id|sent_at|dsn|type|length|content_type|attachment_type|item_count|platform|sampled|release|environment|sdk(\..*)?|trace\.(trace_id|public_key|release|environment|sample_rate|sample_rand|sampled|replay_id|org_id))$`)
+	notWordsPaths = regexp.MustCompile(strings.Join([]string{
+		`^(message|logentry)(\.|$)`, `^(transaction|culprit|logger|comments|name|email|transaction_name)$`, `^request\.url$`, `(^|\.)items\.(body|name)$`,
+		`^contexts\.(os|device|app|browser|runtime|gpu|culture|react)\.`, `^contexts\.feedback\.(message|url)$`, `^contexts\.flags\.values\.flag$`,
+		`^breadcrumbs(\.values)?\.category$`, `^threads\.values\.name$`, `frames\.(context_line|pre_context|post_context)$`,
+		`(data|attributes)\.(user_agent\.original|http\.user_agent|(browser|os|app)\.version|sentry\.(segment\.name|transaction|message\.template)|transaction|thread\.name|gen_ai\.\w+|mcp\.[\w.]+|code\.[\w.]+|ui\.component_name)(\.value)?$`,
+		`^attrs\.user_agent$`, `^did$`, `^data\.payload\.category$`, `^profile\.thread_metadata\.[^.]+\.name$`, `^trace\.transaction$`, `^filename$`,
+		`^(device|os|runtime|transaction|transactions)\.`,
+	}, "|"))
+	pagePaths  = regexp.MustCompile(`^(data($|\.)|href)`) // what a recording shows of a page
+	agentPaths = regexp.MustCompile(`(?i)(user_agent(\.original)?|version|build|raw_description)(\.value)?$`)
+)
+
+// exempt tells whether a canary may stay at a path.
+func (c canary) exempt(s sample, path string) bool {
+	if s.typ == "(header)" || s.typ == "(item)" {
+		return headerPaths.MatchString(path) || c.onlyFree() && notWordsPaths.MatchString(path)
+	}
+	if s.typ == "client_report" || keptPaths.MatchString(path) {
+		return true
+	}
+	if c.onlyFree() && (notWordsPaths.MatchString(path) || s.typ == "replay_recording" && pagePaths.MatchString(path) && !strings.HasPrefix(path, "data.payload")) {
+		return true
+	}
+	return c.rule == ruleIP && agentPaths.MatchString(path)
+}
+
+// onlyFree are the kinds that sentences and routes keep.
+func (c canary) onlyFree() bool {
+	return c.kind == "password in words" || c.kind == "password assigned" || c.rule == ruleUserpath
+}
+
+// TestCanaries plants every kind of personal data and secret into every string
+// of every captured item, and into every object, and looks for what is left.
+func TestCanaries(t *testing.T) {
+	r := canaryRules(t)
+	samples := plantable(t)
+	for _, c := range canaries() {
+		t.Run(c.kind, func(t *testing.T) {
+			if leaks := plant(t, r, c, samples); len(leaks) > 0 {
+				t.Errorf("%d places keep it:\n%s", len(leaks), strings.Join(leaks[:min(len(leaks), 30)], "\n"))
+			}
+		})
+	}
+}
+
+// TestCanariesNeedEveryRule takes one rule away at a time: the canaries must notice.
+func TestCanariesNeedEveryRule(t *testing.T) {
+	samples := plantable(t)
+	for rule := ruleID(0); rule <= builtinRules; rule++ {
+		r := canaryRules(t)
+		t.Run(r.names[rule], func(t *testing.T) {
+			if rule == builtinRules {
+				r.custom, r.everywhere = nil, false
+			} else {
+				r.off[rule] = true
+			}
+			for _, c := range canaries() {
+				if c.rule == rule && len(plant(t, r, c, samples)) > 0 {
+					return
+				}
+			}
+			t.Fatal("without this rule nothing leaks: no canary tests it")
+		})
+	}
+}
+
+func canaryRules(tb testing.TB) *Rules {
+	c := everything()
+	c.Fields = []string{"internal_code"}
+	c.Rules = []Rule{{Name: "customer", Pattern: `CUST-\d{6}`}}
+	return mustCompile(tb, c)
+}
+
+// plantable are the items that are looked into, recordings inflated, with the
+// envelope and item headers as items of their own.
+// An item whose every field was in one before it is left out.
+func plantable(tb testing.TB) (list []sample) {
+	seen := map[string]bool{}
+	defer func() {
+		all := list
+		list = nil
+		for _, s := range all {
+			dec := json.NewDecoder(bytes.NewReader(s.payload))
+			dec.UseNumber()
+			if err := dec.Decode(&s.doc); err != nil {
+				tb.Fatalf("%s %s: %v", s.name, s.typ, err)
+			}
+			fresh := false
+			walkStrings(s.doc, "", func(path, _ string) {
+				if key := s.typ + " " + path; !seen[key] {
+					seen[key], fresh = true, true
+				}
+			})
+			if fresh {
+				list = append(list, s)
+			}
+		}
+	}()
+	for _, s := range fixtures(tb) {
+		if s.header.Object != nil {
+			list = append(list, sample{name: s.name, typ: "(item)", payload: s.header.Bytes()})
+		}
+		switch {
+		case opaqueTypes[s.typ] || len(s.payload) == 0:
+			continue
+		case s.typ == "replay_recording":
+			s.payload = inflated(tb, s.payload)
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+func inflated(tb testing.TB, payload []byte) []byte {
+	_, body, ok := bytes.Cut(payload, []byte("\n"))
+	if !ok {
+		tb.Fatal("a recording without its first line")
+	}
+	if body[0] == '[' {
+		return body
+	}
+	zr, err := zlib.NewReader(bytes.NewReader(body))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	plain, err := io.ReadAll(zr)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return plain
+}
+
+// plant scrubs each sample with the canary everywhere and tells where it stays.
+func plant(tb testing.TB, r *Rules, c canary, samples []sample) []string {
+	if c.secret == "" {
+		c.secret = c.planted
+	}
+	leaks := map[string]bool{}
+	for _, s := range samples {
+		for _, how := range []string{"%[1]s", "%[2]s %[1]s"} {
+			planted := marshal(tb, planting(s.doc, c, how))
+			out := scrubSample(tb, r, s, planted)
+			var after any
+			dec := json.NewDecoder(bytes.NewReader(out))
+			dec.UseNumber()
+			if err := dec.Decode(&after); err != nil {
+				tb.Fatalf("%s %s: scrubbed to no JSON: %v\n%s", s.name, s.typ, err, out)
+			}
+			walkStrings(after, "", func(path, text string) {
+				if strings.Contains(text, c.secret) && !c.exempt(s, path) {
+					leaks[fmt.Sprintf("%s %s (%s)", s.typ, path, how)] = true
+				}
+			})
+			if c.member != "" {
+				break
+			}
+		}
+	}
+	list := make([]string, 0, len(leaks))
+	for l := range leaks {
+		list = append(list, l)
+	}
+	sort.Strings(list)
+	return list
+}
+
+func scrubSample(tb testing.TB, r *Rules, s sample, payload []byte) []byte {
+	root, typ := (*node)(nil), s.typ
+	switch typ {
+	case "(header)":
+		root = envelopeHeader
+	case "(item)":
+		root = itemHeader
+	case "replay_recording":
+		root = recording
+	}
+	hits := make([]int, len(r.names))
+	ip := addresses{remove: r.cfg.IP}
+	var out []byte
+	var err error
+	if root != nil {
+		out, err = r.json(root, payload, ip, hits, nil, false)
+	} else {
+		out, err = r.scrub(typ, payload, ip, hits, nil)
+	}
+	if err != nil {
+		tb.Fatalf("%s %s: %v", s.name, s.typ, err)
+	}
+	return out
+}
+
+// planting is a copy of doc with the canary in every string, or the member in
+// every object.
+func planting(doc any, c canary, how string) any {
+	switch v := doc.(type) {
+	case map[string]any:
+		m := make(map[string]any, len(v)+1)
+		for k, e := range v {
+			m[k] = planting(e, c, how)
+		}
+		if c.member != "" {
+			var extra map[string]any
+			dec := json.NewDecoder(strings.NewReader("{" + c.member + "}"))
+			dec.UseNumber()
+			if err := dec.Decode(&extra); err != nil {
+				panic(err)
+			}
+			for k, e := range extra {
+				m[k] = e
+			}
+		}
+		return m
+	case []any:
+		l := make([]any, len(v))
+		for i, e := range v {
+			l[i] = planting(e, c, how)
+		}
+		return l
+	case string:
+		if c.member == "" {
+			return fmt.Sprintf(how, c.planted, v)
+		}
+	}
+	return doc
+}
+
+func marshal(tb testing.TB, doc any) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(doc); err != nil {
+		tb.Fatal(err)
+	}
+	return bytes.TrimRight(b.Bytes(), "\n")
+}
+
+// walkStrings visits every string, number and key; list positions are left out of paths.
+func walkStrings(doc any, path string, visit func(path, text string)) {
+	switch v := doc.(type) {
+	case map[string]any:
+		for k, e := range v {
+			p := k
+			if path != "" {
+				p = path + "." + k
+			}
+			visit(p, k)
+			walkStrings(e, p, visit)
+		}
+	case []any:
+		for _, e := range v {
+			walkStrings(e, path, visit)
+		}
+	case string:
+		visit(path, v)
+	case json.Number:
+		visit(path, v.String())
+	}
+}
