@@ -13,15 +13,9 @@
 //
 // # Where it stands
 //
-// [Limiter.AllowRequest] is the cheap check for the edge, asked once the
-// project and key are known and before a byte of the body is read:
-//
-//	type Gatekeeper interface {
-//		AllowRequest(req *ingest.Request) *ingest.Rejection
-//	}
-//
-// nil lets the request in. The rejection is a 429 whose RetryAfter says when a
-// token is free; the edge writes it as Retry-After and as the limit
+// [Limiter.AllowRequest] makes the limiter an [ingest.Gatekeeper]: the cheap
+// check before a byte of the body is read. The rejection is a 429 whose
+// RetryAfter says when a token is free; the edge also writes it as the limit
 // "<seconds>::key:<reason>", which stock Sentry SDKs read as "all categories".
 //
 // [Limiter.Apply] is an [ingest.Stage]. It charges tokens and quota for what is

@@ -30,6 +30,11 @@ const (
 	ReasonUpstream = "upstream"
 )
 
+var (
+	_ ingest.Gatekeeper = (*Limiter)(nil)
+	_ ingest.Stage      = (*Limiter)(nil)
+)
+
 // Reasons are all words the limiter gives as the reason of a drop.
 var Reasons = []string{ReasonPerIP, ReasonPerKey, ReasonCategory, ReasonQuota, ReasonUpstream}
 

@@ -182,7 +182,7 @@ func TestLimitedListsWhoAndWhy(t *testing.T) {
 func TestLimitedIsBoundedAndKeepsTheBusy(t *testing.T) {
 	l := limiter(t, Options{ShowAddresses: true}, Config{})
 	perIP(t, l, Rate{PerSecond: 0.001, Burst: 1})
-	for i := range 20_000 {
+	for i := range 20_000 / slower {
 		var a [4]byte
 		binary.BigEndian.PutUint32(a[:], uint32(i+1))
 		req := request(t0, "")

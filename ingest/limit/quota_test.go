@@ -105,21 +105,27 @@ func TestCrashForgetsAtMostSaveEvery(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- l.Run(ctx) }()
-		for range 30 { // one a second for half a minute
+		time.Sleep(500 * time.Millisecond) // between the saves
+		for range 30 {                     // one a second for half a minute
+			apply(t, l, batch(t0, "event"))
 			time.Sleep(time.Second)
+		}
+		// At 30.5 s now; the counts were saved at 30 s, and are again at 35 s.
+		for range 5 {
 			apply(t, l, batch(t0, "event"))
 		}
+		synctest.Wait()
 		after := limiter(t, Options{QuotaFile: path}, errorQuota) // as if killed here
-		if got := used(t, after, t0); got < 25 || got > 30 {
-			t.Errorf("%d of 30 remembered after a crash, want at least 25", got)
+		if got := used(t, after, t0); got != 30 {
+			t.Errorf("%d remembered after a crash, want the 30 of before the last save", got)
 		}
 		cancel()
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
 		after = limiter(t, Options{QuotaFile: path}, errorQuota)
-		if got := used(t, after, t0); got != 30 {
-			t.Errorf("%d of 30 remembered after an orderly stop", got)
+		if got := used(t, after, t0); got != 35 {
+			t.Errorf("%d of 35 remembered after an orderly stop", got)
 		}
 	})
 }

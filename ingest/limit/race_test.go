@@ -1,0 +1,6 @@
+//go:build race
+
+package limit
+
+// slower is how much smaller large tests are under the race detector.
+const slower = 10
