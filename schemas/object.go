@@ -270,6 +270,14 @@ func (o *Object) Delete(name string) {
 	}
 }
 
+// Clone is a copy with edits of its own; the text is shared.
+func (o *Object) Clone() *Object {
+	c := &Object{raw: o.raw, edited: o.edited}
+	c.members = append(c.inline[:0], o.members...)
+	c.edits = append(c.edits, o.edits...)
+	return c
+}
+
 // Edited tells whether Set or Delete changed anything.
 func (o *Object) Edited() bool { return o.edited }
 

@@ -159,6 +159,31 @@ func TestObjectReads(t *testing.T) {
 	}
 }
 
+func TestCloneIsIndependent(t *testing.T) {
+	for _, in := range []string{`{"a":1,"b":2}`, "{" + strings.Repeat(`"x":0,`, 40) + `"a":1,"b":2}`} {
+		o, err := ParseObject([]byte(in))
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Set("a", jsontext.Value(`3`))
+		before := string(o.Bytes())
+		c := o.Clone()
+		c.Set("a", jsontext.Value(`4`))
+		c.Delete("b")
+		c.Set("c", jsontext.Value(`5`))
+		if got := string(o.Bytes()); got != before {
+			t.Errorf("the original became %s", got)
+		}
+		if v, _ := c.Get("a"); string(v) != "4" {
+			t.Errorf("the copy says %s", v)
+		}
+		o.Set("a", jsontext.Value(`6`))
+		if v, _ := c.Get("a"); string(v) != "4" {
+			t.Errorf("the copy changed to %s", v)
+		}
+	}
+}
+
 // value draws a random JSON value's text, with random white space.
 func value(depth int) *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string {

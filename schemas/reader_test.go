@@ -7,9 +7,11 @@ import (
 	"io"
 	"math/rand"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -324,6 +326,29 @@ func TestWriteToStreamsAndReportsErrors(t *testing.T) {
 		if _, err := env.WriteTo(&limited{left: limit, err: full}); !errors.Is(err, full) {
 			t.Fatalf("writer that takes %d bytes: got %v", limit, err)
 		}
+	}
+}
+
+func TestWriteToChangesNothing(t *testing.T) {
+	env, err := readAll(strings.NewReader("{}\n{\"type\":\"event\"}\nabc\n{\"type\":\"event\",\"length\":3,\"x\":1}\nabc\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	env.Items[1].Payload = Bytes("longer")
+	env.Header.Set("trace", jsontext.Value("{\n \"a\": 1\r\n}"))
+	want := "{\"trace\":{  \"a\": 1\r }}\n{\"type\":\"event\",\"length\":3}\nabc\n{\"type\":\"event\",\"length\":6,\"x\":1}\nlonger\n"
+	var wg sync.WaitGroup
+	for range 8 { // the race detector watches
+		wg.Go(func() {
+			var out bytes.Buffer
+			if _, err := env.WriteTo(&out); err != nil || out.String() != want {
+				t.Errorf("%v\n got %q\nwant %q", err, out.String(), want)
+			}
+		})
+	}
+	wg.Wait()
+	if got := string(env.Items[0].Header.Bytes()); got != `{"type":"event"}` {
+		t.Errorf("the header became %s", got)
 	}
 }
 

@@ -23,13 +23,16 @@ func (e *Envelope) WriteTo(w io.Writer) (int64, error) {
 	return cw.n, cw.err
 }
 
-// withLength is the header's line with "length" set, the rest as it came.
+// withLength is the header's line with "length" set, the rest as it came. The
+// header itself stays as it is: one envelope may be written to several places
+// at the same time.
 func (h ItemHeader) withLength(n int64) []byte {
-	if h.Length == n {
+	if have, ok := h.Get("length"); ok && string(have) == strconv.FormatInt(n, 10) {
 		return h.Bytes()
 	}
-	h.Set("length", strconv.AppendInt(nil, n, 10))
-	return h.Bytes()
+	o := h.Clone()
+	o.Set("length", strconv.AppendInt(nil, n, 10))
+	return o.Bytes()
 }
 
 // countingWriter keeps the first error, so that a writer reads as a list of lines.
@@ -51,10 +54,13 @@ func (c *countingWriter) Write(b []byte) (int, error) {
 
 var newline = []byte{'\n'}
 
-// line writes one header line. A header that came over several lines cannot
-// exist: the reader cuts at the newline.
+// line writes one header line. Of a header that was made or edited here a
+// value may stand over several lines; a raw newline in JSON is white space.
 func (c *countingWriter) line(b []byte) {
-	_, _ = c.Write(bytes.TrimRight(b, "\r\n"))
+	if b = bytes.TrimRight(b, "\r\n"); bytes.IndexByte(b, '\n') >= 0 {
+		b = bytes.ReplaceAll(b, newline, []byte{' '})
+	}
+	_, _ = c.Write(b)
 	_, _ = c.Write(newline)
 }
 

@@ -1,0 +1,69 @@
+package schemas
+
+// Split makes one record of each event-like item: an envelope may hold only
+// one event, but some requests bring several (a batch of crash reports). The
+// first record keeps everything else the envelope holds; each further one has
+// its event alone, under the event's own id. A record of at most one event is
+// returned as it is. The records have no ID yet: the spool gives one to each.
+func (r *Record) Split() []*Record {
+	if r.mains() < 2 {
+		return []*Record{r}
+	}
+	first := &Record{Meta: r.Meta, Envelope: Envelope{Header: r.Envelope.Header}}
+	first.Meta.Counts = nil
+	records := []*Record{first}
+	for i := range r.Envelope.Items {
+		to, it := first, r.Envelope.Items[i]
+		if isMain(&it) && first.mains() > 0 {
+			to = &Record{Meta: first.Meta, Envelope: Envelope{Header: copyHeader(r.Envelope.Header)}}
+			to.Meta.ID, to.Meta.EventID, to.Meta.Release, to.Meta.Fingerprint, to.Meta.Counts = "", "", "", "", nil
+			to.name(&it)
+			records = append(records, to)
+		}
+		to.Envelope.Items = append(to.Envelope.Items, it)
+		if i < len(r.Meta.Counts) {
+			to.Meta.Counts = append(to.Meta.Counts, r.Meta.Counts[i])
+		}
+	}
+	return records
+}
+
+func (r *Record) mains() int {
+	n := 0
+	for i := range r.Envelope.Items {
+		if isMain(&r.Envelope.Items[i]) {
+			n++
+		}
+	}
+	return n
+}
+
+func isMain(it *Item) bool {
+	t, _ := LookupItemType(it.Header.Type)
+	return t.Main
+}
+
+func copyHeader(h EnvelopeHeader) EnvelopeHeader {
+	if o, err := ParseObject(h.Bytes()); err == nil {
+		return EnvelopeHeader{o}
+	}
+	return EmptyHeader()
+}
+
+// name gives a record the id and release of its event.
+func (r *Record) name(it *Item) {
+	r.Envelope.Header.Delete("event_id")
+	raw, ok := it.InMemory()
+	if !ok {
+		return
+	}
+	ev, err := ParseEvent(raw)
+	if err != nil {
+		return
+	}
+	r.Meta.Release = ev.Release()
+	if id, ok := parseEventID(ev.EventID()); ok {
+		r.Meta.EventID = id
+		r.Envelope.Header.SetString("event_id", id)
+	}
+}
