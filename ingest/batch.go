@@ -16,6 +16,9 @@ type Batch struct {
 	EventID string
 	// Limits are what the client is told in X-Sentry-Rate-Limits, whatever the status.
 	Limits []schemas.RateLimit
+	// Fingerprint and Release describe the batch's error for the console; storm
+	// control knows them.
+	Fingerprint, Release string
 	// Refusal is the answer when no item survived decoding; nil answers success.
 	Refusal *Rejection
 	// Reply is the answer to success, nil for the endpoint's own.
@@ -144,7 +147,7 @@ func (b *Batch) Record(destinations []string) *schemas.Record {
 		Meta: schemas.Meta{
 			ProjectID: b.Request.Project.ID, Project: b.Request.Project.Name,
 			ReceivedAt: b.Request.ReceivedAt, UserAgent: b.Request.UserAgent,
-			EventID: b.EventID, Destinations: destinations,
+			EventID: b.EventID, Release: b.Release, Fingerprint: b.Fingerprint, Destinations: destinations,
 		},
 		Envelope: schemas.Envelope{Header: b.Header},
 	}

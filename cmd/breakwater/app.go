@@ -155,7 +155,8 @@ func (a *app) newStages(cfg *config.Config) (err error) {
 	}
 	a.filter, a.sampler, a.release = filter.New(), sample.New(), release.New(a.now)
 	a.scrubber = scrub.New(a.registry, spooler{a.spool})
-	a.storm, err = storm.New(storm.Options{Emit: a.emit, Registerer: a.registry, Log: part("storm")})
+	mark := func(b *ingest.Batch, fingerprint, release string) { b.Fingerprint, b.Release = fingerprint, release }
+	a.storm, err = storm.New(storm.Options{Emit: a.emit, Mark: mark, Registerer: a.registry, Log: part("storm")})
 	if err != nil {
 		return err
 	}
