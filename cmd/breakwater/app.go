@@ -156,7 +156,7 @@ func (a *app) newStages(cfg *config.Config) (err error) {
 	a.filter, a.sampler, a.release = filter.New(), sample.New(), release.New(a.now)
 	a.scrubber = scrub.New(a.registry, spooler{a.spool})
 	mark := func(b *ingest.Batch, fingerprint, release string) { b.Fingerprint, b.Release = fingerprint, release }
-	a.storm, err = storm.New(storm.Options{Emit: a.emit, Mark: mark, Registerer: a.registry, Log: part("storm")})
+	a.storm, err = storm.New(storm.Options{Emit: a.emit, Mark: mark, Scrub: a.scrubTitle, Registerer: a.registry, Log: part("storm")})
 	if err != nil {
 		return err
 	}
@@ -258,6 +258,22 @@ func (a *app) emit(b *ingest.Batch) error {
 		a.ledger.Outcome(rec.Meta.Project, c.Category, schemas.Accepted, "", c.Quantity)
 	}
 	return nil
+}
+
+// scrubTitle holds an error group's title to the project's scrubbing: the
+// console and summaries show it.
+func (a *app) scrubTitle(p *ingest.Project, title string) string {
+	payload := append(append([]byte(`{"title":`), schemas.QuoteString(title)...), '}')
+	out, _, err := a.scrubber.For(p.Name).Item("title", payload)
+	if err != nil {
+		return ""
+	}
+	o, err := schemas.ParseObject(out)
+	if err != nil {
+		return ""
+	}
+	clean, _ := o.String("title")
+	return clean
 }
 
 // pending is how many records a destination still has.
