@@ -12,7 +12,10 @@ var noAddr netip.Addr
 // noLedger counts nothing.
 type noLedger struct{}
 
-func (noLedger) Received(string, schemas.Category, int)                         {}
+// Received counts nothing.
+func (noLedger) Received(string, schemas.Category, int) {}
+
+// Outcome counts nothing.
 func (noLedger) Outcome(string, schemas.Category, schemas.Outcome, string, int) {}
 
 // vitals is how many measurements came in, and how many the recorder used.

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -81,11 +82,12 @@ func (b *body) Read(p []byte) (int, error) {
 		err = RejectTooLarge
 	case b.codec != nil && b.out > ratioFloor && b.out/b.ratio > b.wire.n:
 		err = RejectRatio
-	case err == nil || err == io.EOF:
+	case err == nil || errors.Is(err, io.EOF):
 	case b.wire.err != nil:
 		err = b.wire.err
 	case b.kind != identity:
-		if _, ours := err.(*Rejection); !ours {
+		var ours *Rejection
+		if !errors.As(err, &ours) {
 			err = RejectCompression.With(err)
 		}
 	}

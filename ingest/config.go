@@ -78,12 +78,18 @@ func (c *Config) Validate() error {
 		name  string
 		value int64
 	}{
-		{"request size", c.RequestSize}, {"decompressed size", c.DecompressedSize},
-		{"compression ratio", c.CompressionRatio}, {"event size", c.EventSize},
-		{"attachment size", c.AttachmentSize}, {"attachments per envelope", int64(c.AttachmentsPerEnvelope)},
-		{"sessions per envelope", int64(c.SessionsPerEnvelope)}, {"beacon size", c.BeaconSize},
-		{"JSON depth", int64(c.JSONDepth)}, {"memory budget", c.MemoryBudget},
-		{"read timeout", int64(c.ReadTimeout)}, {"maximum of connections", int64(c.MaxConnections)},
+		{"request size", c.RequestSize},
+		{"decompressed size", c.DecompressedSize},
+		{"compression ratio", c.CompressionRatio},
+		{"event size", c.EventSize},
+		{"attachment size", c.AttachmentSize},
+		{"attachments per envelope", int64(c.AttachmentsPerEnvelope)},
+		{"sessions per envelope", int64(c.SessionsPerEnvelope)},
+		{"beacon size", c.BeaconSize},
+		{"JSON depth", int64(c.JSONDepth)},
+		{"memory budget", c.MemoryBudget},
+		{"read timeout", int64(c.ReadTimeout)},
+		{"maximum of connections", int64(c.MaxConnections)},
 	} {
 		if v.value <= 0 {
 			return fmt.Errorf("%s must be more than 0", v.name)

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-
 	"sort"
 	"strconv"
 	"strings"
@@ -57,14 +56,18 @@ func newEdge(t testing.TB, opts ...option) *edge {
 		registry: prometheus.NewRegistry(), logs: &lockedBuffer{}, projects: &ingest.Projects{},
 	}
 	e.projects.Store(ingest.NewDirectory([]*ingest.Project{
-		{ID: 4201, Name: "web", Keys: []ingest.Key{{Public: webKey, Name: "web"}}, Origins: ingest.Origins{"*"},
-			Destinations: []string{"sentry"}, Aliases: []string{"cccccccccccccccccccccccccccccccc", "4507000000000001"}, ForwardIP: true},
+		{
+			ID: 4201, Name: "web", Keys: []ingest.Key{{Public: webKey, Name: "web"}}, Origins: ingest.Origins{"*"},
+			Destinations: []string{"sentry"}, Aliases: []string{"cccccccccccccccccccccccccccccccc", "4507000000000001"}, ForwardIP: true,
+		},
 		{ID: 5102, Name: "app", Keys: []ingest.Key{{Public: appKey}}, Origins: ingest.Origins{"*.shop.example"}, Destinations: []string{"sentry"}},
 	}))
 	o := ingest.Options{
 		Settings: ingest.Settings{Config: ingest.DefaultConfig(), Endpoints: append(sentry.Endpoints(nil),
-			ingest.Endpoint{Name: "vitals", Paths: []string{"/api/:project/vitals"}, Auth: ingest.AuthKey, Credentials: true,
-				Protocol: lineProtocol{}, Reply: ingest.Reply{Status: http.StatusNoContent}, MaxBody: ingest.BeaconBody},
+			ingest.Endpoint{
+				Name: "vitals", Paths: []string{"/api/:project/vitals"}, Auth: ingest.AuthKey, Credentials: true,
+				Protocol: lineProtocol{}, Reply: ingest.Reply{Status: http.StatusNoContent}, MaxBody: ingest.BeaconBody,
+			},
 			ingest.Endpoint{Name: "security", Paths: []string{"/api/:project/security"}, Protocol: lineProtocol{}, Reply: ingest.Reply{Empty: true}},
 		)},
 		Projects: e.projects, Auth: auth.Auth{}, Sink: e.sink, Spiller: e.spiller, Ledger: e.ledger, Recorder: e.recorder,

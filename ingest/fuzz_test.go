@@ -26,10 +26,14 @@ func FuzzHandler(f *testing.F) {
 			return
 		}
 		e := newEdge(t, small, func(o *ingest.Options) { o.Config.TrustedProxies = append(o.Config.TrustedProxies, loopback) })
-		r := &http.Request{Method: method, URL: u, Host: "h", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, RemoteAddr: "127.0.0.1:1",
-			Header: http.Header{"Content-Encoding": {encoding}, "X-Sentry-Auth": {authorization}, "Authorization": {authorization},
-				"X-Forwarded-For": {forwarded}, "Origin": {forwarded}, "Content-Type": {encoding}},
-			Body: readCloser{bytes.NewReader(body)}, ContentLength: -1}
+		r := &http.Request{
+			Method: method, URL: u, Host: "h", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, RemoteAddr: "127.0.0.1:1",
+			Header: http.Header{
+				"Content-Encoding": {encoding}, "X-Sentry-Auth": {authorization}, "Authorization": {authorization},
+				"X-Forwarded-For": {forwarded}, "Origin": {forwarded}, "Content-Type": {encoding},
+			},
+			Body: readCloser{bytes.NewReader(body)}, ContentLength: -1,
+		}
 		w := e.do(r)
 		if w.Code >= 500 && !bytes.Contains(body, []byte("panic")) {
 			t.Errorf("status %d: %s", w.Code, e.logs)

@@ -12,10 +12,10 @@ const OtherLabel = "__other__"
 
 // CleanLabel makes a stranger's text fit to be a label value: valid UTF-8
 // (client_golang panics on anything else), no control characters, no white
-// space around it, at most max bytes.
-func CleanLabel(s string, max int) string {
+// space around it, at most longest bytes.
+func CleanLabel(s string, longest int) string {
 	s = strings.TrimSpace(s)
-	clean := len(s) <= max
+	clean := len(s) <= longest
 	for i := 0; clean && i < len(s); i++ {
 		clean = s[i] >= 0x20 && s[i] < 0x7f
 	}
@@ -28,8 +28,8 @@ func CleanLabel(s string, max int) string {
 		}
 		return r
 	}, strings.ToValidUTF8(s, "\uFFFD"))
-	if len(s) > max {
-		s = s[:max]
+	if len(s) > longest {
+		s = s[:longest]
 		for len(s) > 0 {
 			if r, n := utf8.DecodeLastRuneInString(s); r != utf8.RuneError || n > 1 {
 				break

@@ -107,8 +107,8 @@ func (d *door) rescue(next echo.HandlerFunc) echo.HandlerFunc {
 
 // panicked tells the operator of a fault of ours, and gives the client's answer.
 func (d *door) panicked(p any) *Rejection {
-	if p == http.ErrAbortHandler {
-		panic(p) //nolint:forbidigo // net/http's own way to cut a connection
+	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(p) // net/http's own way to cut a connection
 	}
 	d.metrics.panics.Inc()
 	d.opts.Logger.Error().Str("panic", fmt.Sprint(p)).Bytes("stack", debug.Stack()).Msg("request ended by a fault of ours")

@@ -9,6 +9,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 
 	"breakwater/ingest"
@@ -249,6 +250,9 @@ func TestMetrics(t *testing.T) {
 	want := map[string]float64{
 		"envelope POST 200": 1, "none POST 404": 1, "none other 405": 1,
 		"vitals POST 204": 0, "envelope OPTIONS 200": 0,
+	}
+	if problems, err := testutil.GatherAndLint(e.registry); err != nil || len(problems) > 0 {
+		t.Errorf("lint: %v %v", problems, err)
 	}
 	families, err := e.registry.Gather()
 	if err != nil {

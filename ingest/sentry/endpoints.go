@@ -12,7 +12,9 @@ func Endpoints(m *Metrics) []ingest.Endpoint {
 	return []ingest.Endpoint{
 		{Name: "envelope", Paths: []string{"/api/:project/envelope"}, Auth: ingest.AuthEnvelope, Protocol: envelope},
 		{Name: "tunnel", Paths: []string{ingest.TunnelPath}, Auth: ingest.AuthTunnel, Protocol: envelope},
-		{Name: "store", Paths: []string{"/api/:project/store", "/api/store"}, Protocol: &Store{Envelope: envelope},
-			Methods: []string{http.MethodPost, http.MethodGet}},
+		{
+			Name: "store", Paths: []string{"/api/:project/store", "/api/store"}, Protocol: &Store{Envelope: envelope},
+			Methods: []string{http.MethodPost, http.MethodGet},
+		},
 	}
 }
