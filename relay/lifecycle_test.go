@@ -155,6 +155,52 @@ func TestPauseAndResume(t *testing.T) {
 	})
 }
 
+// lateSource hands out a record although its claim was called back: the race
+// every spool has.
+type lateSource struct {
+	*relaytest.Source
+	shut func()
+}
+
+func (l *lateSource) Claim(ctx context.Context, dst spool.Destination) (spool.Claim, error) {
+	c, err := l.Source.Claim(ctx, dst)
+	if l.shut != nil {
+		l.shut()
+		l.shut = nil
+	}
+	return c, err
+}
+
+func TestClaimThatCameTooLateGoesBack(t *testing.T) {
+	for name, end := range map[string]func(*relay.Relay){
+		"paused":   func(r *relay.Relay) { r.Pause(up) },
+		"replaced": func(r *relay.Relay) { _ = r.Apply([]relay.DestinationConfig{{Destination: up}}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				src := &lateSource{Source: relaytest.NewSource(nil)}
+				r, err := relay.New(relay.Config{}, src)
+				if err != nil {
+					t.Fatal(err)
+				}
+				src.shut = func() { end(r) }
+				src.Add(relaytest.SampleRecord())
+				f := fails(nil)
+				if err := r.Apply([]relay.DestinationConfig{{Destination: up, Upstream: f, Concurrency: 1}}); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Hour)
+				if f.tries.Load() != 0 || src.Pending(up) != 1 || src.Out(up) != 0 {
+					t.Errorf("%d attempts, %d pending, %d out", f.tries.Load(), src.Pending(up), src.Out(up))
+				}
+				if err := r.Shutdown(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 func TestResumeProbesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := fails(gone)

@@ -296,6 +296,24 @@ func TestAttemptsAreBounded(t *testing.T) {
 	}
 }
 
+// A dead letter that somebody retries has all its attempts again.
+func TestRetriedDeadLetterStartsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := fails(&relay.DeliverError{Class: relay.Bounded, Reason: "http_500"})
+		b := newBench(t, relay.Config{}, to(f))
+		id := b.add(1)[0]
+		time.Sleep(time.Hour)
+		if f.tries.Load() != 5 || !b.src.Retry(up, id) {
+			t.Fatalf("%d attempts, ended as %v", f.tries.Load(), b.src.Ends(up, id))
+		}
+		time.Sleep(time.Hour)
+		if f.tries.Load() != 10 {
+			t.Errorf("%d attempts after the retry, want 5 more", f.tries.Load()-5)
+		}
+		b.stop()
+	})
+}
+
 // A record the upstream fails at does not hold up those behind it; an outage
 // that shows as 500 does not bury the backlog.
 func TestPoisonAndOutageOf500(t *testing.T) {

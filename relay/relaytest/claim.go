@@ -3,7 +3,6 @@ package relaytest
 import (
 	"errors"
 	"fmt"
-	"sort"
 	"time"
 
 	"breakwater/schemas"
@@ -61,7 +60,10 @@ func (c *sourceClaim) Settle(finals []schemas.Final) error {
 }
 
 func (c *sourceClaim) Bury(reason string) error {
-	return c.finish(func() { c.note(End{Buried: reason, At: c.s.now()}) })
+	return c.finish(func() {
+		c.q.buried[c.r.rec.Meta.ID] = c.r
+		c.note(End{Buried: reason, At: c.s.now()})
+	})
 }
 
 func (c *sourceClaim) note(e End) {
@@ -103,9 +105,6 @@ func (c *sourceClaim) Release(due time.Time, reason string) {
 	c.r.due = due
 	c.r.attempts++
 	c.q.releases = append(c.q.releases, Release{ID: c.r.rec.Meta.ID, At: c.s.now(), Due: due, Reason: reason})
-	i := sort.Search(len(c.q.waiting), func(i int) bool { return c.q.waiting[i].seq > c.r.seq })
-	c.q.waiting = append(c.q.waiting, nil)
-	copy(c.q.waiting[i+1:], c.q.waiting[i:])
-	c.q.waiting[i] = c.r // in its old place: the oldest goes first
+	c.q.insert(c.r)
 	c.s.wake()
 }

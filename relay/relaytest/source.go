@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sort"
 	"sync"
 	"time"
 
@@ -55,6 +56,7 @@ type sourceQueue struct {
 	waiting  []*sourceRecord // by age
 	out      int
 	ends     map[string][]End
+	buried   map[string]*sourceRecord
 	releases []Release
 	claims   int
 }
@@ -79,7 +81,7 @@ func NewSource(now func() time.Time) *Source {
 func (s *Source) queue(dst spool.Destination) *sourceQueue {
 	q := s.queues[dst]
 	if q == nil {
-		q = &sourceQueue{ends: map[string][]End{}}
+		q = &sourceQueue{ends: map[string][]End{}, buried: map[string]*sourceRecord{}}
 		s.queues[dst] = q
 	}
 	return q
@@ -171,6 +173,30 @@ func (s *Source) Close() {
 	defer s.mu.Unlock()
 	s.closed = true
 	s.wake()
+}
+
+// Retry puts a buried record back into its queue, as an operator would; its
+// end is forgotten. It is false when there is none.
+func (s *Source) Retry(dst spool.Destination, id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := s.queue(dst)
+	r := q.buried[id]
+	if r == nil {
+		return false
+	}
+	delete(q.buried, id)
+	delete(q.ends, id)
+	r.attempts, r.due = 0, time.Time{}
+	q.insert(r)
+	s.wake()
+	return true
+}
+
+// insert puts a record in its old place: the oldest goes first.
+func (q *sourceQueue) insert(r *sourceRecord) {
+	i := sort.Search(len(q.waiting), func(i int) bool { return q.waiting[i].seq > r.seq })
+	q.waiting = slices.Insert(q.waiting, i, r)
 }
 
 // FailEnds makes the next Settle or Bury calls fail with these errors.

@@ -197,7 +197,7 @@ func faultsLoseNothing(t *testing.T, seed uint64) {
 	for range 100 {
 		rec := relaytest.SampleRecord()
 		if rnd.IntN(3) == 0 {
-			rec.Envelope.Items = append(rec.Envelope.Items, schemas.Item{Header: schemas.NewItemHeader("attachment"), Payload: fileBody{size: 2 << 20}})
+			rec.Envelope.Items = append(rec.Envelope.Items, schemas.Item{Header: schemas.NewItemHeader("attachment"), Payload: fileBody{size: 64 << 10}})
 			rec.Meta.Counts = append(rec.Meta.Counts, schemas.Count{Category: schemas.CategoryAttachment, Quantity: 1})
 		}
 		rec.Meta.ReceivedAt = time.Time{}
