@@ -184,6 +184,7 @@ func TestHandled(t *testing.T) {
 		"handled":            {`{"exception":[{"mechanism":{"handled":true}}]}`, true, true},
 		"unhandled":          {`{"exception":[{"mechanism":{"handled":false}}]}`, false, true},
 		"one of a chain":     {`{"exception":[{"mechanism":{"handled":true}},{"mechanism":{"handled":false}},{}]}`, false, true},
+		"the other way":      {`{"exception":[{"mechanism":{"handled":false}},{"mechanism":{"handled":true}}]}`, false, true},
 		"as text":            {`{"exception":[{"mechanism":{"handled":"false"}}]}`, false, true},
 		"mechanism is text":  {`{"exception":[{"mechanism":"generic"}]}`, false, false},
 		"handled is no word": {`{"exception":[{"mechanism":{"handled":"who knows"}}]}`, false, false},

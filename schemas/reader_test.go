@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand"
 	"strings"
@@ -143,6 +144,48 @@ func TestReaderGrammar(t *testing.T) {
 			t.Errorf("got %v, want EOF", err)
 		}
 	})
+}
+
+// TestReaderTakesTheLastBytesWithTheEnd: net/http hands out the last bytes of
+// a body together with io.EOF.
+func TestReaderTakesTheLastBytesWithTheEnd(t *testing.T) {
+	for _, size := range []int{100, 40_000} {
+		head := fmt.Sprintf("{}\n{\"type\":\"attachment\",\"length\":%d}\n", size)
+		payload := strings.Repeat("a", size)
+		r := NewReader(&withEOF{parts: []string{head, payload}})
+		if _, err := r.Header(); err != nil {
+			t.Fatal(err)
+		}
+		_, p, err := r.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 64<<10)
+		n, err := io.ReadFull(p, buf)
+		if !errors.Is(err, io.ErrUnexpectedEOF) || string(buf[:n]) != payload {
+			t.Errorf("%d bytes of %d, %v", n, size, err)
+		}
+		if _, _, err := r.Next(); !errors.Is(err, io.EOF) {
+			t.Errorf("next: %v", err)
+		}
+	}
+}
+
+// withEOF returns each part in one read, the last one with io.EOF.
+type withEOF struct{ parts []string }
+
+func (w *withEOF) Read(b []byte) (int, error) {
+	if len(w.parts) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, w.parts[0])
+	if w.parts[0] = w.parts[0][n:]; w.parts[0] == "" {
+		w.parts = w.parts[1:]
+	}
+	if len(w.parts) == 0 {
+		return n, io.EOF
+	}
+	return n, nil
 }
 
 func TestReaderSkipsWhatWasNotRead(t *testing.T) {

@@ -70,6 +70,7 @@ func TestItems(t *testing.T) {
 		{"invalid environment", "event", rule, `{"release":"a@1","environment":"None"}`, `{"release":"a@1","environment":"production",` + tags + `}`, ""},
 		{"invalid environment, no default", "event", bare, `{"release":"a@1","environment":"a/b"}`, `{"release":"a@1",` + tags + `}`, ""},
 		{"environment as a tag", "event", rule, `{"release":"a@1","tags":[["environment","qa"]]}`, `{"release":"a@1","tags":[["environment","qa"],["gateway.project","shop"],["gateway.received_at","2026-11-03T12:00:00.123Z"]]}`, ""},
+		{"invalid environment beside a tag", "event", rule, `{"release":"a@1","environment":"none","tags":{"environment":"qa"}}`, `{"release":"a@1","environment":"production","tags":{"environment":"qa","gateway.project":"shop","gateway.received_at":"2026-11-03T12:00:00.123Z"}}`, ""},
 		{"forged tags", "event", rule, `{"release":"a@1","environment":"e","tags":{"gateway.project":"other","a":"b"}}`, `{"release":"a@1","environment":"e","tags":{"gateway.project":"shop","a":"b","gateway.received_at":"2026-11-03T12:00:00.123Z"}}`, ""},
 		{"required and missing", "event", ingest.ReleaseRule{Required: true}, `{"x":1}`, "", ReasonRequired},
 		{"required and invalid", "event", ingest.ReleaseRule{Required: true}, `{"release":"a/b"}`, "", ReasonRequired},
