@@ -8,19 +8,17 @@ import (
 // Lookup asks the environment for a variable; os.LookupEnv is one.
 type Lookup func(name string) (value string, ok bool)
 
+// mistake says why a text cannot be used, and what to do.
+type mistake struct{ reason, fix string }
+
 // maxValueSize bounds one text after expansion.
 const maxValueSize = 64 << 10
-
-// expandError says why a text cannot be expanded.
-type expandError struct{ reason, fix string }
-
-func (e *expandError) Error() string { return e.reason }
 
 // expand replaces ${NAME} by the variable's value, and ${NAME:-text} by text
 // when the variable is missing or empty. $${ stands for ${ itself. A missing
 // variable without a default is an error, because an empty key or address
 // would only fail later and further away. It returns the names it used.
-func expand(in string, env Lookup) (out string, used []string, err error) {
+func expand(in string, env Lookup) (out string, used []string, wrong *mistake) {
 	var b strings.Builder
 	for {
 		at := strings.Index(in, "${")
@@ -36,11 +34,11 @@ func expand(in string, env Lookup) (out string, used []string, err error) {
 		b.WriteString(in[:at])
 		inner, rest, closed := strings.Cut(in[at+2:], "}")
 		if !closed {
-			return "", used, &expandError{"holds ${ without }", "close it, or write $${ for the characters themselves"}
+			return "", used, &mistake{"holds ${ without }", "close it, or write $${ for the characters themselves"}
 		}
 		name, fallback, hasDefault := strings.Cut(inner, ":-")
 		if !isVariable(name) {
-			return "", used, &expandError{"holds ${…} without the name of a variable", "write ${NAME} or ${NAME:-default}; write $${ for the characters themselves"}
+			return "", used, &mistake{"holds ${…} without the name of a variable", "write ${NAME} or ${NAME:-default}; write $${ for the characters themselves"}
 		}
 		used = append(used, name)
 		value, ok := env(name)
@@ -48,7 +46,7 @@ func expand(in string, env Lookup) (out string, used []string, err error) {
 		case hasDefault && value == "":
 			value = fallback
 		case !ok:
-			return "", used, &expandError{"environment variable " + name + " is not set", fmt.Sprintf("set %s, or give a default: ${%s:-…}", name, name)}
+			return "", used, &mistake{"environment variable " + name + " is not set", fmt.Sprintf("set %s, or give a default: ${%s:-…}", name, name)}
 		}
 		b.WriteString(value)
 		in = rest
@@ -57,7 +55,7 @@ func expand(in string, env Lookup) (out string, used []string, err error) {
 		}
 	}
 	if b.Len() > maxValueSize {
-		return "", used, &expandError{fmt.Sprintf("is longer than %d bytes", maxValueSize), "shorten it"}
+		return "", used, &mistake{fmt.Sprintf("is longer than %d bytes", maxValueSize), "shorten it"}
 	}
 	return b.String(), used, nil
 }

@@ -73,13 +73,12 @@ func (d *decoder) scalar(n ast.Node, key string, v reflect.Value) {
 	text := textOf(n)
 	quoted := n.Type() == ast.StringType || n.Type() == ast.LiteralType
 	if quoted && strings.Contains(text, "${") {
-		out, used, err := expand(text, d.env)
+		out, used, wrong := expand(text, d.env)
 		if len(used) > 0 {
 			d.vars[key] = used
 		}
-		if err != nil {
-			e := err.(*expandError)
-			d.add(at, key, e.reason, e.fix)
+		if wrong != nil {
+			d.add(at, key, wrong.reason, wrong.fix)
 			return
 		}
 		text = out

@@ -122,7 +122,7 @@ func TestExpand(t *testing.T) {
 			if tt.err == "" && (err != nil || out != tt.out) {
 				t.Errorf("%q, %v; want %q", out, err, tt.out)
 			}
-			if tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) {
+			if tt.err != "" && (err == nil || !strings.Contains(err.reason, tt.err)) {
 				t.Errorf("error %v, want %q", err, tt.err)
 			}
 		})

@@ -110,7 +110,7 @@ func start(t reflect.Type) reflect.Value {
 
 func list(p *jsonschema.Schema, v reflect.Value, rules []string, restart bool) error {
 	own, each, _ := dive(rules)
-	bound(p, own, func(min, max *uint64) { p.MinItems, p.MaxItems = min, max })
+	bound(p, own, func(low, high *uint64) { p.MinItems, p.MaxItems = low, high })
 	elem := v.Type().Elem()
 	if elem.Kind() == reflect.Struct {
 		if err := decorate(p.Items, start(elem), restart); err != nil {
@@ -138,7 +138,7 @@ func list(p *jsonschema.Schema, v reflect.Value, rules []string, restart bool) e
 // free is a mapping whose keys the operator chooses.
 func free(p *jsonschema.Schema, v reflect.Value, rules []string, restart bool) error {
 	own, each, keys := dive(rules)
-	bound(p, own, func(_, max *uint64) { p.MaxProperties = max })
+	bound(p, own, func(_, high *uint64) { p.MaxProperties = high })
 	p.PropertyNames = &jsonschema.Schema{}
 	scalar(p.PropertyNames, v.Type().Key(), keys)
 	if len(p.PropertyNames.AnyOf) > 0 {
@@ -165,7 +165,7 @@ func dive(rules []string) (own, each, keys []string) {
 	return own, each, keys
 }
 
-func bound(p *jsonschema.Schema, rules []string, set func(min, max *uint64)) {
+func bound(p *jsonschema.Schema, rules []string, set func(low, high *uint64)) {
 	var low, high *uint64
 	for _, r := range rules {
 		name, param, _ := strings.Cut(r, "=")

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// This file holds the shape of the house. Arrows mean "may import":
+//
+//	             cmd/breakwater
+//	           /      |       \
+//	ingest/<child>    |    relay/<child>      never a sibling
+//	       |          |         |
+//	    ingest        |       relay           never each other
+//	          \       |       /
+//	               schemas                    nothing of ours
+//
+// The linters say the same earlier, in the editor, and less exactly.
+
+// layer is what the packages of a pattern may import of ours. The first layer
+// that a package matches counts; * stands for one folder.
+type layer struct {
+	packages string
+	may      []string
+	tests    []string // further ones that its tests may
+	why      string
+}
+
+var layers = []layer{
+	{"schemas", nil, nil, "the shared language depends on nobody who speaks it"},
+	{"ingest", []string{"schemas"}, []string{"ingest/*"}, "the edge declares what it needs; who provides it is wired in cmd"},
+	{"ingest/*", []string{"ingest", "schemas"}, nil, "each decision and each protocol can be read, tested and removed alone"},
+	{"relay", []string{"relay/spool", "schemas"}, []string{"relay/relaytest"}, "the loop knows the contract of a spool, and no spool and no destination"},
+	{"relay/spool", []string{"schemas"}, nil, "a contract does not know who keeps it"},
+	{"relay/spool/*", []string{"relay/spool", "schemas"}, []string{"relay/spool/spooltest"}, "a spool is one of several and knows none of the others"},
+	{"relay/*", []string{"relay", "relay/spool", "schemas"}, []string{"relay/relaytest"}, "a destination knows its own protocol; retries, backoff and outcomes are the loop's"},
+	{"cmd/breakwater/config/generate", []string{"cmd/breakwater/config"}, nil, "it only writes down what the types say"},
+	{"cmd/breakwater/config", []string{"ingest/scrub", "schemas"}, nil, "it says what operators may write; what is made of it is wired in cmd. Scrubbing paths are a language that only the scrubber knows"},
+	{"cmd/breakwater/*", []string{"cmd/breakwater/config", "ingest", "relay", "relay/spool", "schemas"}, nil, "console and monitoring show what the contracts tell"},
+	{"cmd/breakwater", []string{"cmd/breakwater/*", "ingest", "ingest/*", "relay", "relay/*", "relay/spool/*", "schemas"}, nil, "the one place that knows both halves"},
+	{"cmd/loadgen", []string{"relay/relaytest", "relay/spool/spooltest", "schemas"}, nil, "it tests the gateway from outside, as a client and as an upstream"},
+}
+
+// suite are the packages that are tests in other clothes: only tests and the
+// load tool may import them, whatever a layer says.
+var suite = []string{"relay/relaytest", "relay/spool/spooltest"}
+
+// only names the packages that may import a library.
+type only struct {
+	library string
+	in      []string
+	why     string
+}
+
+var libraries = []only{
+	{"github.com/labstack/echo", []string{"ingest", "cmd/breakwater", "cmd/breakwater/console"}, "protocols and stages are plain functions; the server stays replaceable"},
+	{"github.com/goccy/go-yaml", []string{"cmd/breakwater/config", "cmd/breakwater/config/generate"}, "YAML is for people; nothing inside speaks it"},
+	{"github.com/invopop/jsonschema", []string{"cmd/breakwater/config/generate"}, "the schema is made when the code is, not when it runs"},
+	{"github.com/getsentry/sentry-go", []string{"ingest", "ingest/crash", "cmd/breakwater"}, "it is for the gateway's own errors and for the events of the crash endpoint; what passes through stays bytes"},
+	{"github.com/alecthomas/kong", []string{"cmd/breakwater", "cmd/loadgen"}, "a command line belongs to a command"},
+}
+
+// folders are the only ones at the top.
+var folders = []string{"cmd", "ingest", "relay", "schemas", "webdemo"}
+
+// vague names say nothing about what is inside.
+var vague = []string{"util", "utils", "common", "helper", "helpers", "misc", "types", "manager", "internal", "pkg", "shared", "base"}
+
+// pkg is one package as `go list` tells it.
+type pkg struct {
+	ImportPath                         string
+	Name                               string
+	Imports, TestImports, XTestImports []string
+}
+
+func (p pkg) short() string { return strings.TrimPrefix(p.ImportPath, "breakwater/") }
+
+// listPackages asks the go command.
+func listPackages(t *testing.T) (list []pkg) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-e", "-json=ImportPath,Name,Imports,TestImports,XTestImports", "breakwater/...")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.String())
+	}
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		switch err := dec.Decode(&p); {
+		case errors.Is(err, io.EOF):
+			return list
+		case err != nil:
+			t.Fatalf("reading what go list says: %v", err)
+		}
+		list = append(list, p)
+	}
+}
+
+func matchAny(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		ok, err := path.Match(p, name)
+		return err == nil && ok
+	})
+}
+
+func layerOf(name string) (int, bool) {
+	i := slices.IndexFunc(layers, func(l layer) bool { return matchAny([]string{l.packages}, name) })
+	return i, i >= 0
+}
+
+// faults checks imports against the rules, and the rules against the packages:
+// one that no package fits any more is stale.
+func faults(packages []pkg) (list []string) {
+	used := map[string]bool{}
+	for _, p := range packages {
+		if slices.Contains(vague, path.Base(p.short())) {
+			list = append(list, fmt.Sprintf("%s: a package is named after what it does", p.short()))
+		}
+		i, known := layerOf(p.short())
+		if !known {
+			list = append(list, fmt.Sprintf("%s has no layer: say in deps_test.go what it may import, and why", p.short()))
+			continue
+		}
+		l := layers[i]
+		used[l.packages] = true
+		check := func(imports []string, may []string, test bool) {
+			for _, imported := range imports {
+				what, ours := strings.CutPrefix(imported, "breakwater/")
+				if ours && what != p.short() && !matchAny(may, what) || ours && !test && p.short() != "cmd/loadgen" && slices.Contains(suite, what) {
+					list = append(list, fmt.Sprintf("%s imports %s, which %s may not: %s", p.short(), what, l.packages, l.why))
+				}
+				for _, o := range libraries {
+					if imported != o.library && !strings.HasPrefix(imported, o.library+"/") {
+						continue
+					}
+					if slices.Contains(o.in, p.short()) {
+						used[o.library] = true
+					} else if !test {
+						list = append(list, fmt.Sprintf("%s imports %s: %s", p.short(), imported, o.why))
+					}
+				}
+			}
+		}
+		check(p.Imports, l.may, false)
+		inTests := slices.Concat(l.may, l.tests)
+		if strings.HasPrefix(p.short(), "cmd/") {
+			inTests = slices.Concat(inTests, suite)
+		}
+		check(slices.Concat(p.TestImports, p.XTestImports), inTests, true)
+	}
+	for _, l := range layers {
+		if !used[l.packages] {
+			list = append(list, fmt.Sprintf("layer %s is stale: no package is in it", l.packages))
+		}
+	}
+	for _, o := range libraries {
+		if !used[o.library] {
+			list = append(list, fmt.Sprintf("the rule for %s is stale: nobody imports it", o.library))
+		}
+	}
+	return list
+}
+
+func TestImports(t *testing.T) {
+	if testing.Short() {
+		t.Skip("asks the go command for all packages")
+	}
+	for _, f := range faults(listPackages(t)) {
+		t.Error(f)
+	}
+}
+
+// The rules themselves can fail: each case breaks one of them.
+func TestImportRulesBite(t *testing.T) {
+	if testing.Short() {
+		t.Skip("asks the go command for all packages")
+	}
+	actual := listPackages(t)
+	add := func(name string, imports ...string) []pkg {
+		return append(slices.Clone(actual), pkg{ImportPath: "breakwater/" + name, Imports: imports})
+	}
+	without := func(name string) []pkg {
+		return slices.DeleteFunc(slices.Clone(actual), func(p pkg) bool { return p.short() == name })
+	}
+	const echo = "github.com/labstack/echo/v4"
+	tests := map[string]struct {
+		packages []pkg
+		fault    string
+	}{
+		"ingest imports relay":          {add("ingest", "breakwater/relay"), "ingest imports relay"},
+		"relay imports ingest":          {add("relay", "breakwater/ingest"), "relay imports ingest"},
+		"schemas imports ours":          {add("schemas", "breakwater/ingest"), "schemas imports ingest"},
+		"siblings of ingest":            {add("ingest/limit", "breakwater/ingest/storm"), "ingest/limit imports ingest/storm"},
+		"siblings of relay":             {add("relay/loki", "breakwater/relay/sentry"), "relay/loki imports relay/sentry"},
+		"siblings of spool":             {add("relay/spool/jetstream", "breakwater/relay/spool/disk"), "relay/spool/jetstream imports relay/spool/disk"},
+		"a child imports cmd":           {add("ingest/limit", "breakwater/cmd/breakwater/config"), "ingest/limit imports cmd/breakwater/config"},
+		"a suite in the product":        {add("cmd/breakwater", "breakwater/relay/relaytest"), "cmd/breakwater imports relay/relaytest"},
+		"echo in a child":               {add("ingest/limit", echo), "ingest/limit imports " + echo},
+		"echo's middleware in a child":  {add("relay", echo+"/middleware"), "relay imports " + echo + "/middleware"},
+		"a package without a layer":     {add("tools/x"), "tools/x has no layer"},
+		"a package three floors down":   {add("ingest/a/b"), "ingest/a/b has no layer"},
+		"a vague name":                  {add("ingest/util"), "ingest/util: a package is named after what it does"},
+		"a layer nobody is in":          {without("cmd/loadgen"), "layer cmd/loadgen is stale"},
+		"a library rule nobody needs":   {without("cmd/breakwater/config/generate"), "the rule for github.com/invopop/jsonschema is stale"},
+		"a test that crosses the house": {append(slices.Clone(actual), pkg{ImportPath: "breakwater/ingest/limit", XTestImports: []string{"breakwater/relay"}}), "ingest/limit imports relay"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			list := faults(tt.packages)
+			if !slices.ContainsFunc(list, func(f string) bool { return strings.HasPrefix(f, tt.fault) }) {
+				t.Errorf("no fault begins with %q in %q", tt.fault, list)
+			}
+		})
+	}
+}
+
+// The folders at the top are fixed; what is hidden or built does not count.
+func TestFoldersAtTheTop(t *testing.T) {
+	entries, err := os.ReadDir(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found int
+	for _, e := range entries {
+		name := e.Name()
+		switch {
+		case !e.IsDir(), strings.HasPrefix(name, "."), name == "bin", name == "breakwater-data", name == "testdata":
+		case slices.Contains(folders, name):
+			found++
+		default:
+			t.Errorf("folder %s: the folders at the top are %s", name, strings.Join(folders, ", "))
+		}
+	}
+	if found < 4 {
+		t.Errorf("only %d of the folders %s are there", found, strings.Join(folders, ", "))
+	}
+}
