@@ -343,7 +343,10 @@ func (s *Spool) syncAckName(g *segment, sync bool) error {
 }
 
 // readAll reads a whole file that the spool wrote itself.
-func readAll(fs fileSystem, path string) ([]byte, error) {
+func readAll(fs fileSystem, path string) ([]byte, error) { return readInto(nil, fs, path) }
+
+// readInto is readAll with a buffer that may be used.
+func readInto(b []byte, fs fileSystem, path string) ([]byte, error) {
 	f, err := fs.Open(path)
 	if err != nil {
 		return nil, err
@@ -353,7 +356,10 @@ func readAll(fs fileSystem, path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := make([]byte, n)
+	if int64(cap(b)) < n {
+		b = make([]byte, n)
+	}
+	b = b[:n]
 	if m, err := f.ReadAt(b, 0); err != nil && !(errors.Is(err, io.EOF) && int64(m) == n) {
 		return nil, err
 	}

@@ -23,13 +23,15 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv("SPOOL_TEST_HOLD"); dir != "" { // the second process of TestLocked
+	if dir := os.Getenv("SPOOL_TEST_HOLD"); dir != "" { // the second process of TestLocked and BenchmarkBacklog
+		start := time.Now()
 		s, err := Open(Config{Dir: dir})
+		fmt.Println(time.Since(start).Seconds())
 		if err != nil {
 			fmt.Println(err)
 			os.Exit(1)
 		}
-		fmt.Println("open")
+		fmt.Println("open", rss())
 		_ = s.Close()
 		os.Exit(0)
 	}

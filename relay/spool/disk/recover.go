@@ -22,6 +22,7 @@ type recovery struct {
 	carry      map[uint64][]ack
 	lastNative uint64
 	records    int
+	buf        []byte
 }
 
 type movedSeq struct{ seq, no uint64 }
@@ -140,8 +141,9 @@ func (rc *recovery) walk(g *segment, keep bool, fn func(found) error) error {
 	s := rc.s
 	fileSize := rc.sizes[g.name()+g.ext]
 	if _, ok := rc.sizes[g.name()+extIndex]; ok {
-		raw, err := readAll(s.fs, s.path(g.name()+extIndex))
+		raw, err := readInto(rc.buf, s.fs, s.path(g.name()+extIndex))
 		if err == nil {
+			rc.buf = raw[:0]
 			size, body, err := readIndex(raw, g.salt, fileSize)
 			if err == nil {
 				g.size, g.indexSize = size, int64(len(raw))

@@ -28,6 +28,7 @@ type simFS struct {
 	dead     bool
 	capacity int64 // 0: endless
 	failSync func(path string) error
+	onRename func(to string) // before it happens
 	locked   bool
 }
 
@@ -106,6 +107,9 @@ func (s *simFS) Open(path string) (file, error) {
 }
 
 func (s *simFS) Rename(from, to string) error {
+	if s.onRename != nil {
+		s.onRename(to)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n, ok := s.files[from]
@@ -325,9 +329,7 @@ func (f *simFile) Sync() error {
 	}
 	if f.s.failSync != nil {
 		if err := f.s.failSync(f.path); err != nil {
-			// The kernel calls the pages clean now, though they are not on disk.
-			f.n.pending = nil
-			return err
+			return err // what was to be synced may or may not be on disk
 		}
 	}
 	f.n.synced = append([]byte(nil), f.n.data...)
