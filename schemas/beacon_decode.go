@@ -56,9 +56,9 @@ var (
 // Vital.HasValue. Errors: ErrBeaconEmpty, ErrBeaconForm, ErrBeaconDepth, or a
 // JSON error; then there is no beacon.
 //
-// The walk over checked bytes makes 6 allocations for a metric with a wrapper;
-// see BenchmarkDecodeBeacon for what decoding into structs with goccy/go-json
-// costs beside it.
+// The walk over checked bytes makes 7 allocations for a metric with a wrapper;
+// BenchmarkDecodeBeaconGoccy shows what decoding into structs with goccy/go-json
+// costs: less time, 11 allocations, and no word for the forms and the bad neighbours.
 func DecodeBeacon(body []byte, contentType string, query url.Values) (*Beacon, []Rejected, error) {
 	d := beaconDecoder{b: &Beacon{Source: "beacon"}}
 	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
