@@ -11,12 +11,15 @@ import (
 
 // Event is a lenient view of an event payload (also of a transaction or a
 // feedback): it reads the few fields the gateway needs and leaves every other
-// byte alone. Each method reads on demand and only what it is asked for; ask
-// once and keep the answer. Fields of the wrong kind count as absent; nothing
+// byte alone. Each method reads on demand and only what it is asked for; only
+// Exceptions keeps the answer. Fields of the wrong kind count as absent; nothing
 // a client sends is an error here. Sentry's older spellings
 // ("sentry.interfaces.Exception", "…Http", "…User", "…Message") are understood.
 type Event struct {
 	*Object
+
+	exceptions   []Exception
+	exceptionsOf jsontext.Value // what they were read from
 }
 
 // ParseEvent reads the top level of an event. Errors are those of ParseObject.

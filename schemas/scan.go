@@ -2,7 +2,9 @@ package schemas
 
 import (
 	"bytes"
+	"encoding/binary"
 	"iter"
+	"math/bits"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -110,22 +112,70 @@ func (s span) name(text []byte) []byte {
 // scanMember finds the next member at or after i; next is where to go on, 0
 // after the last one.
 func scanMember(text []byte, i int) (m span, next int) {
-	i = skipComma(text, i)
-	if i >= len(text) || text[i] != '"' {
+	m, ok := scanName(text, i)
+	if !ok {
 		return span{}, 0
 	}
-	m.start = i
-	m.nameEnd = skipString(text, i)
-	i = skipSpace(text, m.nameEnd)
-	if i >= len(text) || text[i] != ':' {
-		return span{}, 0
-	}
-	m.value = skipSpace(text, i+1)
 	m.end = skipValue(text, m.value)
 	if m.end <= m.value {
 		return span{}, 0
 	}
 	return m, m.end
+}
+
+// scanName is scanMember up to the value, for those who read it themselves:
+// end is left open.
+func scanName(text []byte, i int) (m span, ok bool) {
+	i = skipComma(text, i)
+	if i >= len(text) || text[i] != '"' {
+		return span{}, false
+	}
+	m.start = i
+	m.nameEnd = skipString(text, i)
+	i = skipSpace(text, m.nameEnd)
+	if i >= len(text) || text[i] != ':' {
+		return span{}, false
+	}
+	m.value = skipSpace(text, i+1)
+	return m, true
+}
+
+// walkObject goes through the members of the object that opens at i; visit
+// reads the value at its second argument and returns where it ends. Unlike
+// Members it does not look for that end first, so nested objects are walked
+// once. It returns the offset after the object.
+func walkObject(text []byte, i int, visit func(name []byte, value int) (end int)) int {
+	i++
+	for {
+		m, ok := scanName(text, i)
+		if !ok {
+			return skipClosing(text, i, '}')
+		}
+		if i = visit(m.name(text), m.value); i <= m.value {
+			return len(text) // not valid JSON
+		}
+	}
+}
+
+// walkArray is walkObject for the elements of the array that opens at i.
+func walkArray(text []byte, i int, visit func(value int) (end int)) int {
+	for i = skipComma(text, i+1); i < len(text) && text[i] != ']'; i = skipComma(text, i) {
+		end := visit(i)
+		if end <= i {
+			return len(text) // not valid JSON
+		}
+		i = end
+	}
+	return skipClosing(text, i, ']')
+}
+
+// skipClosing returns the offset after the bracket at i; what stands there
+// instead is not valid JSON, and ends the text.
+func skipClosing(text []byte, i int, bracket byte) int {
+	if i = skipComma(text, i); i < len(text) && text[i] == bracket {
+		return i + 1
+	}
+	return len(text)
 }
 
 func skipSpace(b []byte, i int) int {
@@ -143,32 +193,33 @@ func skipComma(b []byte, i int) int {
 	return i
 }
 
-// skipString returns the offset after the string that opens at i. Most
-// strings are short: those are walked byte by byte, the rest by IndexByte.
+// skipString returns the offset after the string that opens at i. It looks at
+// eight bytes at a time: strings are most of an event.
 func skipString(b []byte, i int) int {
+	const ones = 0x0101010101010101
 	j := i + 1
-	for end := min(j+24, len(b)); j < end; j++ {
+	for j+8 <= len(b) {
+		x := binary.LittleEndian.Uint64(b[j:])
+		quotes, slashes := x^ones*'"', x^ones*'\\'
+		// The lowest set bit marks the first byte that is one of the two.
+		found := ((quotes-ones)&^quotes | (slashes-ones)&^slashes) & (ones * 0x80)
+		if found == 0 {
+			j += 8
+			continue
+		}
+		j += bits.TrailingZeros64(found) / 8
+		if b[j] == '"' {
+			return j + 1
+		}
+		j += 2 // the escaped character can be no end
+	}
+	for ; j < len(b); j++ {
 		switch b[j] {
 		case '"':
 			return j + 1
 		case '\\':
 			j++
 		}
-	}
-	for from := j; j < len(b); {
-		q := bytes.IndexByte(b[j:], '"')
-		if q < 0 {
-			return len(b)
-		}
-		q += j
-		slashes := 0
-		for k := q - 1; k >= from && b[k] == '\\'; k-- {
-			slashes++
-		}
-		if slashes%2 == 0 {
-			return q + 1
-		}
-		j = q + 1
 	}
 	return len(b)
 }
