@@ -35,9 +35,6 @@ func (s *Spool) Claim(ctx context.Context, dst spool.Destination) (spool.Claim, 
 		}
 	}()
 	for {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
 		now := s.now()
 		s.mu.Lock()
 		if s.closed {
@@ -45,10 +42,18 @@ func (s *Spool) Claim(ctx context.Context, dst spool.Destination) (spool.Claim, 
 			return nil, spool.ErrClosed
 		}
 		q := s.queue(dst)
+		if err := ctx.Err(); err != nil {
+			// Whoever leaves may have taken a wake-up meant for one who stays.
+			q.signal()
+			s.mu.Unlock()
+			return nil, err
+		}
 		r, ok, due := q.peek(now)
 		if ok {
 			s.set(r, stClaimed)
-			if _, more, _ := q.peek(now); more {
+			// The next one takes over: the next record, or the watch for one that
+			// is due later.
+			if _, more, later := q.peek(now); more || !later.IsZero() {
 				q.signal()
 			}
 			s.mu.Unlock()
@@ -75,7 +80,6 @@ func (s *Spool) Claim(ctx context.Context, dst spool.Destination) (spool.Claim, 
 		case <-q.wake:
 		case <-wait:
 		case <-ctx.Done():
-			return nil, ctx.Err()
 		case <-s.done:
 			return nil, spool.ErrClosed
 		}
