@@ -154,6 +154,52 @@ func TestCanariesNeedEveryRule(t *testing.T) {
 	}
 }
 
+// TestKeptFieldsStay plants one text that every rule would hit into every
+// string: in the kept fields, which grouping and symbolication need, it must
+// stand afterwards as it did before.
+func TestKeptFieldsStay(t *testing.T) {
+	const text = "4532015112830366 cnry@example.org password=1 /Users/jane/ 198.51.100.23 219-09-9999 Bearer x //a:b@c"
+	r := canaryRules(t)
+	checked := map[string]bool{}
+	for _, s := range plantable(t) {
+		if s.typ == "(header)" || s.typ == "(item)" {
+			continue
+		}
+		planted := planting(s.doc, canary{planted: text}, "%[2]s %[1]s")
+		keptValues := func(doc any) map[string][]string {
+			m := map[string][]string{}
+			walkStrings(doc, "", func(path, value string) {
+				if keptPaths.MatchString(path) && !strings.Contains(path, "infer_ip") {
+					m[path] = append(m[path], value)
+				}
+			})
+			for _, values := range m {
+				sort.Strings(values)
+			}
+			return m
+		}
+		var after any
+		dec := json.NewDecoder(bytes.NewReader(scrubSample(t, r, s, marshal(t, planted))))
+		dec.UseNumber()
+		if err := dec.Decode(&after); err != nil {
+			t.Fatal(err)
+		}
+		was, is := keptValues(planted), keptValues(after)
+		for path, values := range was {
+			checked[path] = true
+			if fmt.Sprint(values) != fmt.Sprint(is[path]) {
+				t.Errorf("%s %s: %q became %q", s.typ, path, values, is[path])
+			}
+		}
+	}
+	for _, path := range []string{"exception.values.type", "exception.values.value", "exception.values.stacktrace.frames.filename",
+		"exception.values.stacktrace.frames.function", "release", "platform", "request.headers.User-Agent"} {
+		if !checked[path] {
+			t.Errorf("no captured item has %s", path)
+		}
+	}
+}
+
 func canaryRules(tb testing.TB) *Rules {
 	c := everything()
 	c.Fields = []string{"internal_code"}
@@ -182,6 +228,7 @@ func plantable(tb testing.TB) (list []sample) {
 				}
 			})
 			if fresh {
+				s.doc = thin(s.doc, "", map[string]bool{})
 				list = append(list, s)
 			}
 		}
@@ -199,6 +246,34 @@ func plantable(tb testing.TB) (list []sample) {
 		list = append(list, s)
 	}
 	return list
+}
+
+// thin leaves out list entries whose fields stand in entries before them.
+func thin(doc any, path string, seen map[string]bool) any {
+	switch v := doc.(type) {
+	case map[string]any:
+		for k, e := range v {
+			v[k] = thin(e, path+"."+k, seen)
+		}
+	case []any:
+		if len(v) <= 2 {
+			break
+		}
+		var kept []any
+		for i, e := range v {
+			fresh := i < 3
+			walkStrings(e, path, func(p, _ string) {
+				if !seen[p] {
+					seen[p], fresh = true, true
+				}
+			})
+			if fresh {
+				kept = append(kept, thin(e, path, seen))
+			}
+		}
+		return kept
+	}
+	return doc
 }
 
 func inflated(tb testing.TB, payload []byte) []byte {

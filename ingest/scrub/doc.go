@@ -26,17 +26,35 @@
 //     true, false and null by null; a password word inside a value replaces the
 //     whole value. "auth" matches "author": that is what Sentry does, too.
 //   - text: messages, log bodies, feedback, generated text. Only the found piece is
-//     replaced ([email], [creditcard], …), so that the sentence survives.
+//     replaced ([email], [creditcard], …), so that the sentence survives; of
+//     "password=x" the x. E-mail addresses go with the defaults alone, as in Sentry.
 //   - route, typed: transaction names, URLs of requests, device models and the
 //     like: the found piece becomes [Filtered], never the whole.
 //   - kept: identifiers, times, releases, SDK names, debug_meta, stack frames'
 //     files and functions, exception types and values, fingerprints, the
 //     User-Agent: grouping and symbolication break without them. Only a rule
-//     of Config.Rules whose path names such a field reaches it. A kept field
-//     that holds an object or a list, where a plain value belongs, counts as free.
+//     of Config.Rules whose path names such a field reaches it, for one
+//     {pattern: "@email", path: "$error.value"}. A kept field that holds an
+//     object or a list, where a plain value belongs, counts as free.
 //
 // Fields whose name ends in "version", and user agents, are exempt from the
 // IP rule: "Chrome/156.0.0.0" is not an address.
+//
+// Queries and fragments of URLs, form bodies and cookies are taken apart: a
+// parameter or cookie loses its value by its name. JSON in a request body or in
+// a text is scrubbed by its own structure. Keys that are personal data
+// themselves are replaced, too. Of a page in a replay the found pieces, the
+// fields' values and sensitive attributes go; its style sheets stay.
+//
+// Scrubbing twice changes nothing (settle.go), so gateways may stand in a row;
+// a rule of Config.Rules whose outcome its own pattern matches is the exception.
+//
+// # Addresses
+//
+// With Config.IP an event also gets sdk.settings.infer_ip "never", a container
+// ingest_settings.infer_ip "never": otherwise the upstream would fill the gap
+// with the address the request came from, which is the gateway's. Without it
+// {{auto}} becomes the client's address, unless the client asked for "never".
 //
 // # What is not looked into
 //

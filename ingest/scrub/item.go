@@ -109,6 +109,7 @@ func (r *Rules) json(root *node, payload []byte, ip addresses, hits []int, trace
 	if !valid(payload) {
 		return payload, fmt.Errorf("%w: %w", ErrOpaque, errNotJSON)
 	}
+	remarks = remarks && bytes.TrimLeft(payload, " \t\r\n")[0] == '{'
 	w := walkers.Get().(*walker)
 	defer w.release()
 	w.rules, w.ip, w.hits, w.trace, w.remark = r, ip, hits, trace, remarks

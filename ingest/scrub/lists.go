@@ -87,10 +87,14 @@ func (w *walker) pairAhead(n *node) (bool, span) {
 // keyLike tells whether the string at s can be a name. A name is no value: a
 // tag named password stays; a sentence that holds the word does not.
 func (w *walker) keyLike(s span) bool {
-	if s.end-s.start > 100 {
+	return isName(w.buf[s.start+1 : s.end])
+}
+
+func isName(s []byte) bool {
+	if len(s) > 100 {
 		return false
 	}
-	for _, c := range w.buf[s.start+1 : s.end] {
+	for _, c := range s {
 		if !isWord(c) && c != '-' && c != '.' && c != '$' && c != '[' && c != ']' {
 			return false
 		}

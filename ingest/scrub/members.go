@@ -19,8 +19,12 @@ func (w *walker) object(n *node, f field) {
 		}
 		start := w.pos
 		raw, key := w.name()
-		seg := segment{key: key, raw: raw}
 		child, cf := n.known(key), noField
+		if child != nil && w.keeps(child) {
+			w.skip()
+			continue
+		}
+		seg := segment{key: key, raw: raw}
 		if child == nil || w.rules.named {
 			tr, digits := w.rules.scanner.scan(key)
 			if n.flags&fKey != 0 && child == nil {
@@ -44,6 +48,15 @@ func (w *walker) object(n *node, f field) {
 			return
 		}
 	}
+}
+
+// keeps tells whether the value at pos passes unread.
+func (w *walker) keeps(n *node) bool {
+	if w.rules.reaches {
+		return false
+	}
+	c := w.buf[w.pos]
+	return n.does == keptAll || n.does == keptScalar && c != '{' && c != '['
 }
 
 // name reads the member name at pos and moves to the member's value.
@@ -141,7 +154,7 @@ func (w *walker) resolve(n *node, key []byte, tr traits) (*node, field) {
 			}
 		}
 	}
-	if k := len(key) - 7; k >= 0 && foldedPrefix(key[k:], "version") || len(key) >= 9 && isAgent(key) {
+	if k := len(key) - 7; (k >= 0 && foldedPrefix(key[k:], "version") || len(key) >= 9 && isAgent(key)) && isName(key) {
 		f.flags = fNoIP
 	}
 	f.rule = w.rules.keyRule(key, tr, child.flags)

@@ -60,6 +60,9 @@ func (r *Rules) recording(payload []byte, ip addresses, hits []int, trace func([
 
 func sameSlice(a, b []byte) bool { return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) }
 
+// A writer takes a megabyte; recordings come every few seconds from every page.
+var deflaters = sync.Pool{New: func() any { return zlib.NewWriter(nil) }}
+
 var inflateBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 func (r *Rules) deflated(body []byte, ip addresses, hits []int, trace func([]segment, ruleID)) ([]byte, error) {
@@ -94,7 +97,9 @@ func (r *Rules) deflated(body []byte, ip addresses, hits []int, trace func([]seg
 	}
 	var packed bytes.Buffer
 	packed.Grow(len(body))
-	zw := zlib.NewWriter(&packed)
+	zw := deflaters.Get().(*zlib.Writer)
+	defer deflaters.Put(zw)
+	zw.Reset(&packed)
 	if _, err := zw.Write(out); err != nil {
 		return nil, fmt.Errorf("deflating: %w", err)
 	}

@@ -155,7 +155,7 @@ func (w *walker) replace(s []byte, base int, escaped bool) {
 			m.start, m.end = int(w.offsets[m.start]), int(w.offsets[m.end])
 		}
 		m.start, m.end = base+m.start, base+m.end
-		m.text = string(appendEscaped(nil, m.text))
+		m.text = escape(m.text)
 		w.emit(m)
 	}
 	w.noteString(s)
@@ -270,9 +270,23 @@ func (w *walker) inferIP(raw []byte, at int) {
 	}
 }
 
+// remarkable tells whether a remark is due at the path. An empty key cannot be
+// told from _meta's own "".
+func (w *walker) remarkable() bool {
+	if !w.remark || w.inMeta || w.collect || len(w.remarks) >= maxRemarks {
+		return false
+	}
+	for i := range w.path[1:] {
+		if seg := &w.path[i+1]; seg.raw != nil && len(seg.raw) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // note remembers a remark for the value at the path; length is -1 when unknown.
 func (w *walker) note(length int, ms ...match) {
-	if !w.remark || w.inMeta || w.collect || len(w.remarks) >= maxRemarks {
+	if !w.remarkable() {
 		return
 	}
 	r := remark{length: length, path: append([]segment(nil), w.path[1:]...)}
@@ -285,7 +299,7 @@ func (w *walker) note(length int, ms ...match) {
 // noteString is note for the pieces replaced in s: their places in the new
 // text and the old text's length, in characters.
 func (w *walker) noteString(s []byte) {
-	if !w.remark || w.inMeta || w.collect || len(w.remarks) >= maxRemarks {
+	if !w.remarkable() {
 		return
 	}
 	r := remark{length: utf8.RuneCount(s)}

@@ -262,13 +262,28 @@ func (r *Rules) sensitiveName(name []byte, f flags, cookie bool) ruleID {
 
 // keyRule is sensitiveName for a key already scanned, safe fields left to the caller.
 func (r *Rules) keyRule(key []byte, tr traits, f flags) ruleID {
-	if f&fKey != 0 && r.on(rulePassword) && (tr&(wordPassword|wordToken) != 0 || isOTP(key)) {
+	if f&fKey != 0 && r.on(rulePassword) && (tr&wordPassword != 0 || tr&wordToken != 0 && namesToken(key) || isOTP(key)) {
 		return rulePassword
 	}
 	if f&fFields != 0 && tr&wordField != 0 && !r.off[ruleFields] {
 		return ruleFields
 	}
 	return -1
+}
+
+// namesToken finds a "token" that is not the one of a replaced "Bearer [token]".
+func namesToken(key []byte) bool {
+	for at := 0; ; {
+		k := indexFold(key[at:], "token")
+		if k < 0 {
+			return false
+		}
+		at += k
+		if at == 0 || key[at-1] != '[' || at+5 >= len(key) || key[at+5] != ']' {
+			return true
+		}
+		at += 5
+	}
 }
 
 func (r *Rules) isSafe(key []byte) bool {

@@ -77,6 +77,16 @@ func hex4(s []byte) (r rune) {
 	return r
 }
 
+// escape is text as the inside of a JSON string; rules' own texts are that already.
+func escape(text string) string {
+	for i := 0; i < len(text); i++ {
+		if text[i] < ' ' || text[i] == '"' || text[i] == '\\' || text[i] >= utf8.RuneSelf {
+			return string(appendEscaped(nil, text))
+		}
+	}
+	return text
+}
+
 // appendEscaped writes text as the inside of a JSON string.
 func appendEscaped(dst []byte, text string) []byte {
 	plain := true

@@ -2,7 +2,9 @@ package scrub
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"math/bits"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -109,9 +111,26 @@ func (w *walker) space() {
 }
 
 // stringEnd is the offset of the closing quote of the string that opens at i.
+// It reads eight bytes at a time.
 func (w *walker) stringEnd(i int) int {
+	const ones = 0x0101010101010101
 	j := i + 1
-	for ; j < i+24 && j < len(w.buf); j++ { // most strings are short
+	for j+8 <= len(w.buf) {
+		x := binary.LittleEndian.Uint64(w.buf[j:])
+		quotes, slashes := x^ones*'"', x^ones*'\\'
+		// The lowest set bit marks the first byte that is one of the two.
+		found := ((quotes-ones)&^quotes | (slashes-ones)&^slashes) & (ones * 0x80)
+		if found == 0 {
+			j += 8
+			continue
+		}
+		j += bits.TrailingZeros64(found) / 8
+		if w.buf[j] == '"' {
+			return j
+		}
+		j += 2 // the escaped character can be no end
+	}
+	for ; j < len(w.buf); j++ {
 		switch w.buf[j] {
 		case '"':
 			return j
@@ -119,29 +138,7 @@ func (w *walker) stringEnd(i int) int {
 			j++
 		}
 	}
-	return w.longStringEnd(i, j)
-}
-
-// longStringEnd goes on from j, at or behind which the string ends.
-func (w *walker) longStringEnd(i, j int) int {
-	for {
-		if j >= len(w.buf) {
-			return len(w.buf) - 1 // not in valid JSON
-		}
-		k := bytes.IndexByte(w.buf[j:], '"')
-		if k < 0 {
-			return len(w.buf) - 1 // not in valid JSON
-		}
-		j += k
-		n := j
-		for n > i+1 && w.buf[n-1] == '\\' {
-			n--
-		}
-		if (j-n)%2 == 0 {
-			return j
-		}
-		j++
-	}
+	return len(w.buf) - 1 // not in valid JSON
 }
 
 // skip moves past the value at pos.
