@@ -200,6 +200,9 @@ func appendEnvelope(b []byte, env *schemas.Envelope, blobs []*blobRef) ([]byte, 
 	next := uint64(0)
 	for i := range env.Items {
 		it := &env.Items[i]
+		if it.Header.Object == nil { // made by hand
+			it.Header = schemas.NewItemHeader(it.Header.Type)
+		}
 		b = appendBytes(b, it.Header.Bytes())
 		if blobs[i] != nil {
 			b = append(b, 1)
@@ -307,7 +310,7 @@ func decodeEnvelope(b []byte, blobs []blobRef, body func(blobRef) schemas.Body) 
 	if n > uint64(len(d.b)) {
 		return nil, errMalformed
 	}
-	env.Items = make([]schemas.Item, 0, n)
+	env.Items = make([]schemas.Item, 0, min(n, 1024))
 	for range n {
 		o, err := schemas.ParseObject(d.bytes())
 		if err != nil {

@@ -445,6 +445,7 @@ func TestMetrics(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	clock := spooltest.NewClock()
 	s := open(t, Config{Registerer: reg, Now: clock.Now, MaxSize: 1 << 20})
+	s.Expect(spooltest.DestA, spooltest.DestB, spool.Destination{Project: "shop", Name: "c"})
 	rec := spooltest.Record(clock.Now(), []string{"a", "b"}, "x")
 	rec.Meta.Counts[0].Quantity = 5
 	if err := s.Append(context.Background(), rec); err != nil {
@@ -459,14 +460,17 @@ func TestMetrics(t *testing.T) {
 # TYPE breakwater_spool_items gauge
 breakwater_spool_items{destination="a",project="shop"} 5
 breakwater_spool_items{destination="b",project="shop"} 0
+breakwater_spool_items{destination="c",project="shop"} 0
 # HELP breakwater_spool_oldest_age_seconds Age of the oldest record waiting for a destination, 0 when none waits.
 # TYPE breakwater_spool_oldest_age_seconds gauge
 breakwater_spool_oldest_age_seconds{destination="a",project="shop"} 90
 breakwater_spool_oldest_age_seconds{destination="b",project="shop"} 0
+breakwater_spool_oldest_age_seconds{destination="c",project="shop"} 0
 # HELP breakwater_relay_dead_letters Records a destination refused for good, kept for retry. Look at them in the console.
 # TYPE breakwater_relay_dead_letters gauge
 breakwater_relay_dead_letters{destination="shop/a"} 0
 breakwater_relay_dead_letters{destination="shop/b"} 1
+breakwater_relay_dead_letters{destination="shop/c"} 0
 # HELP breakwater_spool_capacity_bytes How much the spool may take on disk (spool.max_size).
 # TYPE breakwater_spool_capacity_bytes gauge
 breakwater_spool_capacity_bytes 1.048576e+06

@@ -218,6 +218,16 @@ func (s *Spool) SetLimits(l Limits) {
 	kick(s.wakeKeeper)
 }
 
+// Expect makes the queues of configured destinations known before they get a
+// record, so that Stats and the metrics show them empty.
+func (s *Spool) Expect(dsts ...spool.Destination) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range dsts {
+		s.queue(d)
+	}
+}
+
 // Tick makes the spool read its clock and do what is due: wake claims, expire
 // records, give disk back. It returns when that is done. A spool on real time
 // does so by itself, about once a second.
