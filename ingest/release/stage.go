@@ -1,6 +1,7 @@
 package release
 
 import (
+	"strconv"
 	"time"
 
 	"breakwater/ingest"
@@ -96,6 +97,11 @@ func (s *Stage) event(b *ingest.Batch, it *ingest.Item, rule ingest.ReleaseRule,
 	at := b.Request.ReceivedAt
 	if at.IsZero() {
 		at = s.now()
+	}
+	if !has(ev.Object, "timestamp") {
+		// A server dates such an event by its own clock, which after an outage is
+		// hours too late.
+		ev.Set("timestamp", strconv.AppendFloat(nil, float64(at.UnixMilli())/1e3, 'f', 3, 64))
 	}
 	ev.AddTags(TagProject, project, TagReceivedAt, at.UTC().Format(receivedAt))
 	it.SaveEvent()

@@ -36,9 +36,29 @@ func apply(t *testing.T, b *ingest.Batch) {
 	}
 }
 
+// text is the payload without the time that undated events are given; that
+// one has a test of its own.
 func text(it *ingest.Item) string {
 	raw, _ := it.InMemory()
-	return string(raw)
+	const stamp = `"timestamp":1793707200.123`
+	return strings.Replace(strings.Replace(string(raw), stamp+",", "", 1), ","+stamp, "", 1)
+}
+
+// An event without a time gets the time it was received: a server would date
+// it by its own clock, hours late after an outage. A time that is there stays.
+func TestUndatedEventsGetTheTimeOfReceipt(t *testing.T) {
+	for in, want := range map[string]string{
+		`{"message":"a"}`:                          "1793707200.123",
+		`{"message":"a","timestamp":null}`:         "1793707200.123",
+		`{"message":"a","timestamp":1700000000.5}`: "1700000000.5",
+		`{"message":"a","timestamp":"2026-11-03"}`: `"2026-11-03"`,
+	} {
+		b := batch(ingest.ReleaseRule{}, "event", in)
+		apply(t, b)
+		if got, _ := b.Items[0].Event().Get("timestamp"); string(got) != want {
+			t.Errorf("%s: timestamp %s, want %s", in, got, want)
+		}
+	}
 }
 
 func TestItems(t *testing.T) {
