@@ -219,6 +219,7 @@ func (a *app) apply(cfg *config.Config) error {
 	sc := spoolConfig(cfg)
 	a.spool.SetLimits(disk.Limits{MaxSize: sc.MaxSize, MinFree: sc.MinFree, MaxAge: sc.MaxAge, ProjectShare: sc.ProjectShare})
 	a.vitals.SetProjects(vitalsProjects(cfg))
+	a.health.SetProjects(projectNames(cfg))
 	a.upstreams.store(limiters)
 	a.projects.Store(directory(cfg))
 	return nil

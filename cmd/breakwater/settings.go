@@ -137,7 +137,7 @@ func scrubConfig(s config.Scrub, salt []byte) scrub.Config {
 func vitalsConfig(c *config.Config) vitals.Config {
 	return vitals.Config{
 		Settle: c.Vitals.Settle.Duration(), SettleMax: c.Vitals.SettleMax.Duration(),
-		SeriesPerProject: c.Vitals.SeriesPerProject, ReleaseSlots: c.Vitals.ReleaseSlots,
+		SeriesPerProject: c.Vitals.SeriesPerProject, ReleaseSlots: c.Vitals.ReleaseSlots, CountBots: c.Vitals.CountBots,
 	}
 }
 
@@ -147,6 +147,14 @@ func vitalsProjects(c *config.Config) []vitals.Project {
 		list = append(list, vitals.Project{Name: p.Name, Routes: p.Vitals.Routes, FromSentry: p.Vitals.FromSentry})
 	}
 	return list
+}
+
+func projectNames(c *config.Config) []string {
+	names := make([]string, 0, len(c.Projects))
+	for _, p := range c.Projects {
+		names = append(names, p.Name)
+	}
+	return names
 }
 
 // destinations are the queues and where they go, and per project who knows its

@@ -3,6 +3,7 @@ package vitals
 import (
 	"bufio"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -77,11 +78,20 @@ func SimulateRoutes(templates []string, r io.Reader) (Report, error) {
 		configured[t] = true
 	}
 	rep, counts, router := Report{}, map[string]int{}, newRouter(templates)
-	lines := bufio.NewScanner(r)
-	lines.Buffer(make([]byte, 0, 4096), maxLogLine)
-	for lines.Scan() {
+	lines := bufio.NewReaderSize(r, maxLogLine)
+	for {
+		line, whole, err := nextLine(lines)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return rep, fmt.Errorf("reading line %d: %w", rep.Lines+1, err)
+		}
 		rep.Lines++
-		page := pageOfLine(lines.Text())
+		page := ""
+		if whole {
+			page = pageOfLine(line)
+		}
 		if page == "" {
 			rep.Skipped++
 			continue
@@ -93,9 +103,6 @@ func SimulateRoutes(templates []string, r io.Reader) (Report, error) {
 			continue
 		}
 		counts[route]++
-	}
-	if err := lines.Err(); err != nil {
-		return rep, fmt.Errorf("reading line %d: %w", rep.Lines+1, err)
 	}
 	tree := &branch{}
 	for route, n := range counts {
@@ -118,6 +125,22 @@ func SimulateRoutes(templates []string, r io.Reader) (Report, error) {
 	}
 	rep.BillWithProposals = bill(len(counts) - saved)
 	return rep, nil
+}
+
+// nextLine reads one line; whole is false for one longer than maxLogLine, which
+// is read past. The error is io.EOF after the last line.
+func nextLine(r *bufio.Reader) (line string, whole bool, err error) {
+	b, more, err := r.ReadLine()
+	if err != nil || !more {
+		return string(b), err == nil, err
+	}
+	for more && err == nil {
+		_, more, err = r.ReadLine()
+	}
+	if errors.Is(err, io.EOF) { // the cut line was the last one
+		err = nil
+	}
+	return "", false, err
 }
 
 // bill counts the series of every web vital: the classic buckets, +Inf, sum and

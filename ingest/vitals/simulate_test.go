@@ -47,6 +47,17 @@ func TestSimulateRoutes(t *testing.T) {
 	}
 }
 
+// A line longer than any server writes is skipped, and costs no other line.
+func TestSimulateRoutesPastLongLines(t *testing.T) {
+	long := "/" + strings.Repeat("x", 3*maxLogLine)
+	for name, in := range map[string]string{"between": "/a\n" + long + "\n/b\n", "last": "/a\n/b\n" + long} {
+		rep, err := SimulateRoutes(nil, strings.NewReader(in))
+		if err != nil || rep.Lines != 3 || rep.Pages != 2 || rep.Skipped != 1 {
+			t.Errorf("%s: %v, lines %d, pages %d, skipped %d", name, err, rep.Lines, rep.Pages, rep.Skipped)
+		}
+	}
+}
+
 func TestSimulatedProposalsBelowAMergedPlace(t *testing.T) {
 	var in strings.Builder
 	for i := range 100 {

@@ -15,7 +15,6 @@ var absent = map[string]string{
 	"upstreams[].type: loki":          "use sentry",
 	"upstreams[].type: syslog":        "use sentry",
 	"upstreams[].type: file":          "use sentry",
-	"vitals.to_sentry":                "set it to false",
 }
 
 // need reports a key that wants what this build does not have.
@@ -37,9 +36,6 @@ func (c *checker) checkAvailable() {
 	for i, p := range c.Projects {
 		for j, u := range p.Upstreams {
 			c.need(upstreamKey(i, j)+".type", "upstreams[].type: "+u.Type, u.Type)
-		}
-		if p.Vitals.ToSentry {
-			c.need(fmt.Sprintf("projects[%d].vitals.to_sentry", i), "vitals.to_sentry", "sending beacons to Sentry")
 		}
 	}
 }

@@ -20,7 +20,6 @@ func TestAbsentParts(t *testing.T) {
 		{project("upstreams: [{type: loki, url: \"http://x\"}]"), "projects[0].upstreams[0].type", 5},
 		{project("upstreams: [{type: syslog, address: \"x:1\"}]"), "projects[0].upstreams[0].type", 5},
 		{project("upstreams: [{type: file, path: x}]"), "projects[0].upstreams[0].type", 5},
-		{project("vitals: {to_sentry: true}"), "projects[0].vitals.to_sentry", 5},
 	}
 	if len(tests) != len(absent) {
 		t.Errorf("%d cases for %d absent parts", len(tests), len(absent))

@@ -179,7 +179,9 @@ type Vitals struct {
 	// Longest time a metric may stay open.
 	SettleMax Duration `yaml:"settle_max" validate:"between=1s 24h"`
 	// Sets of labels (environment, route, device) of one project; further routes are counted as __other__. Times the number of projects it must stay within 200000.
-	SeriesPerProject int `yaml:"series_per_project" validate:"min=1,max=200000"`
+	SeriesPerProject int `yaml:"series_per_project" validate:"min=2,max=200000"`
 	// Newest releases that get a label of their own; older ones are counted as __other__.
 	ReleaseSlots int `yaml:"release_slots" validate:"min=1,max=100"`
+	// Counts bots and headless browsers as people; for test rigs.
+	CountBots bool `yaml:"count_bots"`
 }

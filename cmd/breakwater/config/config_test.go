@@ -46,7 +46,7 @@ func TestDefaults(t *testing.T) {
 		{"logs.level", c.Logs.Level, "info"},
 		{"logs.outputs[0].type", c.Logs.Outputs[0].Type, "stdout"},
 		{"self_monitoring.traces_sample_rate", c.SelfMonitoring.TracesSampleRate.Float(), 0.2},
-		{"vitals", c.Vitals, Vitals{Duration(time.Minute), Duration(10 * time.Minute), 1000, 5}},
+		{"vitals", c.Vitals, Vitals{Duration(time.Minute), Duration(10 * time.Minute), 1000, 5, false}},
 		{"projects", len(c.Projects), 1},
 		{"projects[0].id", c.Projects[0].ID, uint64(1)},
 		{"projects[0].name", c.Projects[0].Name, "default"},
