@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -264,5 +265,42 @@ func TestConfigureKeepsTheOldOnAFault(t *testing.T) {
 	out, _, _ = s.For("unknown").Item("x", []byte(`{"password":"y"}`))
 	if string(out) != `{"password":"[Filtered]"}` {
 		t.Errorf("an unknown project is not scrubbed by default: %s", out)
+	}
+}
+
+// TestReconfiguredWhileWorking scrubs on several goroutines while the
+// configuration changes: each batch follows one configuration as a whole.
+func TestReconfiguredWhileWorking(t *testing.T) {
+	s, _ := stage(t, DefaultConfig(), nil)
+	done := make(chan struct{})
+	var workers sync.WaitGroup
+	for range 4 {
+		workers.Go(func() {
+			for range 200 {
+				b := batch(t, "{}\n{\"type\":\"event\"}\n"+`{"extra":{"zip":"1","password":"x"},"message":"4111111111111111"}`)
+				if err := s.Apply(b); err != nil {
+					t.Error(err)
+				}
+				got := withoutMeta(payloadOf(t, b.Items[0]))
+				if got != `{"extra":{"zip":"1","password":"[Filtered]"},"message":"[creditcard]"}` && got != `{"extra":{"zip":"[Filtered]","password":"x"},"message":"4111111111111111"}` {
+					t.Errorf("a mixture of two configurations: %s", got)
+				}
+			}
+		})
+	}
+	go func() { workers.Wait(); close(done) }()
+	for i := 0; ; i++ {
+		select {
+		case <-done:
+			return
+		default:
+		}
+		c := DefaultConfig()
+		if i%2 == 0 {
+			c = Config{Fields: []string{"zip"}}
+		}
+		if err := s.Configure(map[string]Config{"shop": c}); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
