@@ -87,6 +87,26 @@ func (b *Batch) dropAll(o schemas.Outcome, reason string) {
 	}
 }
 
+// dropFrom ends what the n-th and later records of the batch were to hold: all
+// of it for the first, else the n-th event and those after it (the first
+// record keeps everything that is not a further event; see Record.Split).
+func (b *Batch) dropFrom(n int, o schemas.Outcome, reason string) {
+	if n == 0 {
+		b.dropAll(o, reason)
+		return
+	}
+	mains := 0
+	for _, it := range b.Items {
+		if !it.Alive() || !it.Type.Main {
+			continue
+		}
+		if mains >= n {
+			it.Outcome, it.Reason = o, reason // not Drop: what hangs on an event is in the first record
+		}
+		mains++
+	}
+}
+
 func (b *Batch) anyAlive() bool {
 	for _, it := range b.Items {
 		if it.Alive() {

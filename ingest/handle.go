@@ -194,10 +194,13 @@ func (d *door) append(ctx context.Context, b *Batch) (taken bool, err error) {
 	if !b.anyAlive() {
 		return false, nil
 	}
-	if err := d.opts.Sink.Append(context.WithoutCancel(ctx), b.Record(b.Request.Project.Destinations)); err != nil {
-		rej := fullness(err)
-		b.dropAll(rej.Outcome, rej.Reason)
-		return false, rej
+	// A batch of several events is several records: upstreams take one event at a time.
+	for n, rec := range b.Record(b.Request.Project.Destinations).Split() {
+		if err := d.opts.Sink.Append(context.WithoutCancel(ctx), rec); err != nil {
+			rej := fullness(err)
+			b.dropFrom(n, rej.Outcome, rej.Reason)
+			return n > 0, rej
+		}
 	}
 	return true, nil
 }
