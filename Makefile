@@ -63,6 +63,17 @@ $(TOOLS)/golangci-lint:
 $(TOOLS)/govulncheck:
 	GOBIN=$(TOOLS) go install golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION)
 
+.PHONY: bench
+bench: build ## the figures: gateway beside an empty handler and a bare file, backlog, large attachment, packages
+	$(BIN)/loadgen bench
+	$(BIN)/loadgen attachment
+	$(BIN)/loadgen backlog
+	go test -run '^$$' -bench . ./...
+
+.PHONY: torture
+torture: build ## kill -9 under load, KILLS times (1000); nothing acknowledged may be lost
+	$(BIN)/loadgen torture --kills $(KILLS)
+
 .PHONY: fuzz
 fuzz: ## fuzz every target for FUZZTIME (10m) each, two at a time
 	@go list -f '{{$$p := .ImportPath}}{{range .TestGoFiles}}{{$$p}} {{end}}{{range .XTestGoFiles}}{{$$p}} {{end}}' ./... | tr ' ' '\n' | sort -u | sed '/^$$/d' | \
