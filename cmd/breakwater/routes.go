@@ -72,7 +72,7 @@ func (s *simulateRoutesCmd) Run(c *cli, out io.Writer) error {
 // render is the report for people.
 func (s *simulation) render(top int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d lines: %d page views, %d skipped (assets, other methods, no path)\n\n", s.Lines, s.Pages, s.Skipped)
+	fmt.Fprintf(&b, "%d lines: %d page views, %d skipped (assets, other methods, redirects, errors, no path)\n\n", s.Lines, s.Pages, s.Skipped)
 	if s.Pages == 0 {
 		return b.String()
 	}
@@ -105,6 +105,7 @@ func (s *simulation) render(top int) string {
 		fmt.Fprintf(&b, "\n%s\n", t.Render())
 	}
 	t = newTable("cost on three devices", "routes", "label sets", "series")
+	t.SetColumnConfigs([]table.ColumnConfig{{Number: 2, Align: text.AlignRight}, {Number: 3, Align: text.AlignRight}, {Number: 4, Align: text.AlignRight}})
 	t.AppendRow(s.cost("as it is", s.Bill))
 	if len(s.Proposals) > 0 {
 		t.AppendRow(s.cost("with these templates", s.BillWithProposals))

@@ -14,7 +14,7 @@ import (
 // Report is what SimulateRoutes found.
 type Report struct {
 	// Lines were read; Pages of them named a page, Skipped did not (assets,
-	// other methods, nothing like a path).
+	// other methods, redirects, errors, nothing like a path).
 	Lines   int `json:"lines"`
 	Pages   int `json:"pages"`
 	Skipped int `json:"skipped"`
@@ -168,9 +168,9 @@ func pageOfLine(line string) string {
 	line = strings.TrimSpace(line)
 	target := ""
 	if i := strings.IndexByte(line, '"'); i >= 0 { // an access log: … "GET /path HTTP/1.1" …
-		request, _, _ := strings.Cut(line[i+1:], `"`)
+		request, after, _ := strings.Cut(line[i+1:], `"`)
 		method, rest, ok := strings.Cut(request, " ")
-		if !ok || method != "GET" {
+		if !ok || method != "GET" || !showsPage(after) {
 			return ""
 		}
 		target, _, _ = strings.Cut(rest, " ")
@@ -186,6 +186,14 @@ func pageOfLine(line string) string {
 		return ""
 	}
 	return target
+}
+
+// showsPage tells from what follows the request in an access log, the status
+// first, whether a browser had a page to measure: redirects lead to a line of
+// their own, and who probes for holes runs no script.
+func showsPage(after string) bool {
+	status, _, _ := strings.Cut(strings.TrimSpace(after), " ")
+	return len(status) != 3 || status < "300" || status == "304"
 }
 
 // branch is one place in the tree of folded paths.

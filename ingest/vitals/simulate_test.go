@@ -58,6 +58,25 @@ func TestSimulateRoutesPastLongLines(t *testing.T) {
 	}
 }
 
+func TestSimulateRoutesKnowsPages(t *testing.T) {
+	for line, want := range map[string]string{
+		`h - - [t] "GET /a HTTP/1.1" 200 1`:       "/a",
+		`h - - [t] "GET /a HTTP/1.1" 304 -`:       "/a",
+		`h - - [t] "GET /a HTTP/1.1"`:             "/a",
+		`h - - [t] "GET /a HTTP/1.1" 301 1`:       "",
+		`h - - [t] "GET /.env HTTP/1.1" 404 1`:    "",
+		`h - - [t] "POST /a HTTP/1.1" 200 1`:      "",
+		`h - - [t] "GET /a.CSS?v=1 HTTP/1.1" 200`: "",
+		`https://shop.example/a?x=1`:              "https://shop.example/a?x=1",
+		`2026-11-23 /a`:                           "/a",
+		`nothing`:                                 "",
+	} {
+		if got := pageOfLine(line); got != want {
+			t.Errorf("%s: %q, want %q", line, got, want)
+		}
+	}
+}
+
 func TestSimulatedProposalsBelowAMergedPlace(t *testing.T) {
 	var in strings.Builder
 	for i := range 100 {
