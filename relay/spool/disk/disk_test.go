@@ -140,6 +140,45 @@ func TestDueOnRealTimers(t *testing.T) {
 	})
 }
 
+// TestWatchIsHandedOn lets one of two waiting workers take the record that is
+// due first and stay with it: the other must get the second one in its time.
+func TestWatchIsHandedOn(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := Open(Config{Dir: dir, MinFree: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		put(t, s, "first", "a")
+		put(t, s, "second", "a")
+		first, second := take(t, s, "a"), take(t, s, "a")
+		at := make(chan time.Duration, 2)
+		for range 2 {
+			go func() {
+				ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+				defer cancel()
+				if _, err := s.Claim(ctx, spooltest.DestA); err != nil {
+					t.Error(err)
+				}
+				at <- time.Since(start)
+			}()
+		}
+		synctest.Wait()
+		second.Release(start.Add(20*time.Second), "later")
+		synctest.Wait()
+		first.Release(start.Add(10*time.Second), "later")
+		for _, want := range []time.Duration{10 * time.Second, 20 * time.Second} {
+			if got := <-at; got < want || got > want+time.Second {
+				t.Errorf("claimed after %v, want %v", got, want)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func diskUsage(t testing.TB, dir string) (n int64) {
 	t.Helper()
 	err := filepath.Walk(dir, func(_ string, info os.FileInfo, err error) error {
