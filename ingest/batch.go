@@ -36,6 +36,7 @@ type Item struct {
 	Reason  string
 
 	event *schemas.Event
+	saved int // the event's changes that Payload has
 }
 
 // Alive tells whether the item is still on its way to the spool.
@@ -53,15 +54,15 @@ func (it *Item) Event() *schemas.Event {
 		if err != nil {
 			return nil
 		}
-		it.event = ev
+		it.event, it.saved = ev, 0
 	}
 	return it.event
 }
 
-// SaveEvent writes the view's edits back into the payload.
+// SaveEvent writes the view's edits back into the payload. The view stays good.
 func (it *Item) SaveEvent() {
-	if it.event != nil && it.event.Edited() {
-		it.SetPayload(it.event.Bytes())
+	if it.event != nil && it.event.Changes() != it.saved {
+		it.Payload, it.saved = schemas.Bytes(it.event.Bytes()), it.event.Changes()
 	}
 }
 

@@ -50,13 +50,7 @@ type EnvelopeHeader struct {
 }
 
 // EmptyHeader is the header of an envelope the gateway makes itself.
-func EmptyHeader() EnvelopeHeader {
-	o, err := ParseObject([]byte(`{}`))
-	if err != nil {
-		panic(err) // a constant
-	}
-	return EnvelopeHeader{o}
-}
+func EmptyHeader() EnvelopeHeader { return EnvelopeHeader{emptyObject()} }
 
 // EventID is the header's event_id as it was sent, "" when absent or not a string.
 func (h EnvelopeHeader) EventID() string { s, _ := h.String("event_id"); return s }
@@ -84,10 +78,7 @@ type ItemHeader struct {
 // NewItemHeader makes the header of an item the gateway adds. attrs are
 // further string fields as name, value pairs.
 func NewItemHeader(typ string, attrs ...string) ItemHeader {
-	o, err := ParseObject([]byte(`{}`))
-	if err != nil {
-		panic(err) // a constant
-	}
+	o := emptyObject()
 	o.SetString("type", typ)
 	for i := 0; i+1 < len(attrs); i += 2 {
 		o.SetString(attrs[i], attrs[i+1])

@@ -3,10 +3,6 @@ package schemas
 import (
 	"bytes"
 	"errors"
-	"fmt"
-	"io"
-	"math"
-	"sync"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -37,7 +33,7 @@ type Object struct {
 	raw     []byte
 	members []member
 	edits   []edit
-	edited  bool
+	changes int        // how often Set or Delete changed something
 	inline  [20]member // most objects need no further allocation
 }
 
@@ -54,72 +50,6 @@ const gone = -1
 type edit struct {
 	name  string // of an added member
 	value jsontext.Value
-}
-
-// ParseObject reads the top level of a JSON object. Values are checked for
-// syntax but not decoded. The object keeps raw; the caller must not change it.
-// Errors: ErrNotObject, ErrTrailing, or a *jsontext.SyntacticError.
-func ParseObject(raw []byte) (*Object, error) {
-	if len(raw) > math.MaxInt32 {
-		return nil, fmt.Errorf("JSON object of %d bytes is too large", len(raw))
-	}
-	p := parsers.Get().(*parser)
-	defer p.release()
-	p.reset(raw)
-	switch tok, err := p.dec.ReadToken(); {
-	case errors.Is(err, io.EOF):
-		return nil, ErrNotObject
-	case err != nil:
-		return nil, err
-	case tok.Kind() != '{':
-		return nil, ErrNotObject
-	}
-	o := &Object{raw: raw}
-	o.members = o.inline[:0]
-	for p.dec.PeekKind() != '}' {
-		name, err := p.dec.ReadValue()
-		if err != nil {
-			return nil, err
-		}
-		nameEnd, nameLen := int(p.dec.InputOffset()), len(name)
-		escaped := bytes.IndexByte(name, '\\') >= 0
-		value, err := p.dec.ReadValue() // makes name invalid
-		if err != nil {
-			return nil, err
-		}
-		end := int(p.dec.InputOffset())
-		o.members = append(o.members, member{
-			start: int32(nameEnd - nameLen), nameEnd: int32(nameEnd), value: int32(end - len(value)), end: int32(end), escaped: escaped,
-		})
-	}
-	if _, err := p.dec.ReadToken(); err != nil {
-		return nil, err
-	}
-	if skipSpace(raw, int(p.dec.InputOffset())) < len(raw) {
-		return nil, ErrTrailing
-	}
-	return o, nil
-}
-
-// parser is a pooled jsontext decoder; given a *bytes.Buffer the decoder reads
-// the text in place. Making one per object costs half as much again as reading
-// an event of 4 KB.
-type parser struct {
-	buf bytes.Buffer
-	dec jsontext.Decoder
-}
-
-var parsers = sync.Pool{New: func() any { return new(parser) }}
-
-func (p *parser) reset(raw []byte) {
-	p.buf = *bytes.NewBuffer(raw)
-	p.dec.Reset(&p.buf, jsonLenient...)
-}
-
-// release lets go of the text, so that the pool keeps no payload alive.
-func (p *parser) release() {
-	p.reset(nil)
-	parsers.Put(p)
 }
 
 // nameIs compares without allocating.
@@ -188,8 +118,7 @@ func (o *Object) Object(name string) (*Object, bool) {
 	if !found || v.Kind() != '{' {
 		return nil, false
 	}
-	child, err := ParseObject(v)
-	return child, err == nil
+	return ViewObject(v)
 }
 
 // Names lists the members in order, each key once.
@@ -234,7 +163,7 @@ func (o *Object) HasDuplicates() bool {
 // Set replaces a member's value, or adds the member at the end. value must be
 // valid JSON; it is kept, not copied.
 func (o *Object) Set(name string, value jsontext.Value) {
-	o.edited = true
+	o.changes++
 	done := false
 	for i := len(o.members) - 1; i >= 0; i-- {
 		m := &o.members[i]
@@ -265,26 +194,30 @@ func (o *Object) SetString(name, value string) { o.Set(name, QuoteString(value))
 func (o *Object) Delete(name string) {
 	for i := range o.members {
 		if m := &o.members[i]; m.edit != gone && o.nameIs(m, name) {
-			m.edit, o.edited = gone, true
+			m.edit = gone
+			o.changes++
 		}
 	}
 }
 
 // Clone is a copy with edits of its own; the text is shared.
 func (o *Object) Clone() *Object {
-	c := &Object{raw: o.raw, edited: o.edited}
+	c := &Object{raw: o.raw, changes: o.changes}
 	c.members = append(c.inline[:0], o.members...)
 	c.edits = append(c.edits, o.edits...)
 	return c
 }
 
 // Edited tells whether Set or Delete changed anything.
-func (o *Object) Edited() bool { return o.edited }
+func (o *Object) Edited() bool { return o.changes > 0 }
+
+// Changes counts them: an equal count means that Bytes is what it was.
+func (o *Object) Changes() int { return o.changes }
 
 // Bytes returns the object's text: the original bytes when nothing was
 // edited, otherwise the original with the edits spliced in.
 func (o *Object) Bytes() []byte {
-	if !o.edited {
+	if o.changes == 0 {
 		return o.raw
 	}
 	size := len(o.raw)
@@ -332,8 +265,12 @@ func (o *Object) Bytes() []byte {
 
 // QuoteString writes s as a JSON string; invalid UTF-8 becomes U+FFFD.
 func QuoteString(s string) jsontext.Value {
-	q, _ := jsontext.AppendQuote(make([]byte, 0, len(s)+2), s) // the error only tells that something became U+FFFD
-	return q
+	return appendQuote(make([]byte, 0, len(s)+2), s)
+}
+
+func appendQuote(out []byte, s string) []byte {
+	out, _ = jsontext.AppendQuote(out, s) // the error only tells that something became U+FFFD
+	return out
 }
 
 // UnquoteString reads a JSON string; lone surrogates and invalid UTF-8 become

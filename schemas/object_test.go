@@ -51,6 +51,14 @@ func TestParseObjectErrors(t *testing.T) {
 	}
 }
 
+func TestViewObjectRefuses(t *testing.T) {
+	for _, in := range []string{"", " ", "[]", `"x"`, "null", "{}{}", "{} x", `{"a":1`, `{"a":1]`} {
+		if _, ok := ViewObject([]byte(in)); ok {
+			t.Errorf("%q is no object", in)
+		}
+	}
+}
+
 func TestParseObjectIsLenient(t *testing.T) {
 	for name, in := range map[string]string{
 		"lone surrogate": `{"a":"\ud800"}`,
@@ -326,8 +334,12 @@ func FuzzObject(f *testing.F) {
 		}
 		Lookup(raw, name, other)
 		TooDeep(raw, 100)
+		view, ok := ViewObject(raw) // must end, whatever the text
 		if err != nil {
 			return
+		}
+		if !ok || !cmp.Equal(o.members, view.members, cmp.AllowUnexported(member{})) {
+			t.Fatalf("%s: parsed %v, viewed %v %v", raw, o.members, ok, view)
 		}
 		model := map[string]json.RawMessage{}
 		if err := json.Unmarshal(raw, &model); err != nil {

@@ -51,18 +51,37 @@ func (e *Event) Tag(key string) (value string, ok bool) {
 // of any other kind they become an object.
 func (e *Event) AddTags(pairs ...string) {
 	tags, _ := e.Get("tags")
-	if tags.Kind() == '[' {
+	switch tags.Kind() {
+	case '[':
 		e.Set("tags", addToArray(tags, pairs))
 		return
+	case '{':
+	default:
+		e.Set("tags", newTags(pairs))
+		return
 	}
-	o, err := ParseObject(tags)
-	if err != nil {
-		o, _ = ParseObject([]byte(`{}`))
+	o, ok := ViewObject(tags)
+	if !ok {
+		o = emptyObject()
 	}
 	for i := 0; i+1 < len(pairs); i += 2 {
 		o.SetString(pairs[i], pairs[i+1])
 	}
 	e.Set("tags", o.Bytes())
+}
+
+// newTags is an object of tags that had none before.
+func newTags(pairs []string) jsontext.Value {
+	out := append(make([]byte, 0, 32*len(pairs)), '{')
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = appendQuote(out, pairs[i])
+		out = append(out, ':')
+		out = appendQuote(out, pairs[i+1])
+	}
+	return append(out, '}')
 }
 
 func addToArray(tags jsontext.Value, pairs []string) jsontext.Value {
