@@ -216,6 +216,9 @@ func (a *app) apply(cfg *config.Config) error {
 			return err
 		}
 	}
+	for _, d := range dests { // an upstream that has had nothing yet shows as an empty queue, not as a gap
+		a.spool.Expect(d.Destination)
+	}
 	sc := spoolConfig(cfg)
 	a.spool.SetLimits(disk.Limits{MaxSize: sc.MaxSize, MinFree: sc.MinFree, MaxAge: sc.MaxAge, ProjectShare: sc.ProjectShare})
 	a.vitals.SetProjects(vitalsProjects(cfg))
