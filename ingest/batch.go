@@ -43,10 +43,11 @@ type Item struct {
 func (it *Item) Alive() bool { return it.Outcome == "" }
 
 // Event is the payload's lenient view, parsed once and kept; nil when the
-// payload is not a JSON object in memory. After editing it call SaveEvent.
+// payload is not a JSON object in memory. Its edits reach the payload when
+// that is next looked at, so that several stages' edits cost one copy.
 func (it *Item) Event() *schemas.Event {
 	if it.event == nil {
-		raw, ok := it.InMemory()
+		raw, ok := it.Item.InMemory()
 		if !ok {
 			return nil
 		}
@@ -59,7 +60,18 @@ func (it *Item) Event() *schemas.Event {
 	return it.event
 }
 
-// SaveEvent writes the view's edits back into the payload. The view stays good.
+// Checked tells whether the payload is known to be a JSON object: it has a
+// view, and says what that says.
+func (it *Item) Checked() bool { return it.event != nil && it.event.Changes() == it.saved }
+
+// InMemory is the payload, the view's edits included, when it is in memory.
+func (it *Item) InMemory() ([]byte, bool) {
+	it.SaveEvent()
+	return it.Item.InMemory()
+}
+
+// SaveEvent writes the view's edits back into the payload; only who takes
+// Payload itself need call it. The view stays good.
 func (it *Item) SaveEvent() {
 	if it.event != nil && it.event.Changes() != it.saved {
 		it.Payload, it.saved = schemas.Bytes(it.event.Bytes()), it.event.Changes()
@@ -160,6 +172,7 @@ func (b *Batch) Record(destinations []string) *schemas.Record {
 	}
 	for _, it := range b.Items {
 		if it.Alive() {
+			it.SaveEvent()
 			rec.Envelope.Items = append(rec.Envelope.Items, it.Item)
 			rec.Meta.Counts = append(rec.Meta.Counts, schemas.Count{Category: it.Category, Quantity: it.Quantity})
 		}

@@ -51,6 +51,18 @@ func TestParseObjectErrors(t *testing.T) {
 	}
 }
 
+func TestTooDeep(t *testing.T) {
+	for text, depth := range map[string]int{
+		``: 0, `1`: 0, `"[[["`: 0, `{}`: 1, `[[],[[]]]`: 3, `{"a":"]}","b":[1]}`: 2,
+		`{"a\"[":"\\","b":[[]]}`: 3, `"\\\"[`: 0, `{"a":"`: 1, `[`: 1, `]]][`: 0, `"\`: 0, `["\\\\",[]]`: 2,
+		strings.Repeat("[", 500): 500,
+	} {
+		if TooDeep([]byte(text), depth) || depth > 0 && !TooDeep([]byte(text), depth-1) {
+			t.Errorf("%s is not nested %d deep", text, depth)
+		}
+	}
+}
+
 func TestViewObjectRefuses(t *testing.T) {
 	for _, in := range []string{"", " ", "[]", `"x"`, "null", "{}{}", "{} x", `{"a":1`, `{"a":1]`} {
 		if _, ok := ViewObject([]byte(in)); ok {

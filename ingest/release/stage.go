@@ -60,7 +60,6 @@ func (s *Stage) Apply(b *ingest.Batch) error {
 		case "transaction", "feedback", "replay_event", "check_in":
 			if ev := it.Event(); ev != nil {
 				strip(ev)
-				it.SaveEvent()
 			}
 		case "session", "sessions":
 			session(b, it, rule)
@@ -104,7 +103,6 @@ func (s *Stage) event(b *ingest.Batch, it *ingest.Item, rule ingest.ReleaseRule,
 		ev.Set("timestamp", strconv.AppendFloat(nil, float64(at.UnixMilli())/1e3, 'f', 3, 64))
 	}
 	ev.AddTags(TagProject, project, TagReceivedAt, at.UTC().Format(receivedAt))
-	it.SaveEvent()
 }
 
 func hasRelease(ev *schemas.Event) bool { return ev != nil && schemas.ValidRelease(ev.Release()) }
@@ -174,6 +172,5 @@ func session(b *ingest.Batch, it *ingest.Item, rule ingest.ReleaseRule) {
 	}
 	if attrs.Edited() {
 		ev.Set("attrs", attrs.Bytes())
-		it.SaveEvent()
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"breakwater/schemas"
 )
 
@@ -95,11 +97,16 @@ func (r *Rules) scrub(typ string, payload []byte, ip addresses, hits []int, trac
 	case opaqueTypes[typ]:
 		return payload, ErrOpaque
 	}
-	root := roots[typ]
-	if root == nil {
-		root = free
+	return r.json(rootOf(typ), payload, ip, hits, trace, remarkable[typ])
+}
+
+// rootOf describes the payload of an item type; one that is not known may hold
+// anything anywhere.
+func rootOf(typ string) *node {
+	if root := roots[typ]; root != nil {
+		return root
 	}
-	return r.json(root, payload, ip, hits, trace, remarkable[typ])
+	return free
 }
 
 var walkers = sync.Pool{New: func() any { return &walker{} }}
@@ -109,6 +116,11 @@ func (r *Rules) json(root *node, payload []byte, ip addresses, hits []int, trace
 	if !valid(payload) {
 		return payload, fmt.Errorf("%w: %w", ErrOpaque, errNotJSON)
 	}
+	return r.walk(root, payload, ip, hits, trace, remarks)
+}
+
+// walk is json for a text that was checked before.
+func (r *Rules) walk(root *node, payload []byte, ip addresses, hits []int, trace func([]segment, ruleID), remarks bool) ([]byte, error) {
 	remarks = remarks && bytes.TrimLeft(payload, " \t\r\n")[0] == '{'
 	w := walkers.Get().(*walker)
 	defer w.release()
@@ -141,13 +153,10 @@ func (w *walker) release() {
 
 // neverInfer writes sdk.settings.infer_ip: "never" into an event that does not
 // say and whose platform makes Sentry fill a missing address with the
-// connection's: that would be the gateway's own.
+// connection's: that would be the gateway's own. payload is JSON.
 func neverInfer(payload []byte) []byte {
-	if !bytes.Contains(payload, []byte("platform")) {
-		return payload
-	}
-	o, err := schemas.ParseObject(payload)
-	if err != nil {
+	o, ok := schemas.ViewObject(payload)
+	if !ok {
 		return payload
 	}
 	switch p, _ := o.String("platform"); p {
@@ -155,17 +164,17 @@ func neverInfer(payload []byte) []byte {
 	default:
 		return payload
 	}
-	child := func(of *schemas.Object, name string) *schemas.Object {
-		if c, ok := of.Object(name); ok {
-			return c
-		}
-		c, _ := schemas.ParseObject([]byte(`{}`))
-		return c
+	sdk, ok := o.Object("sdk")
+	if !ok {
+		o.Set("sdk", jsontext.Value(`{"settings":{"infer_ip":"never"}}`))
+		return o.Bytes()
 	}
-	sdk := child(o, "sdk")
-	settings := child(sdk, "settings")
-	settings.SetString("infer_ip", "never")
-	sdk.Set("settings", settings.Bytes())
+	if settings, ok := sdk.Object("settings"); ok {
+		settings.Set("infer_ip", jsontext.Value(`"never"`))
+		sdk.Set("settings", settings.Bytes())
+	} else {
+		sdk.Set("settings", jsontext.Value(`{"infer_ip":"never"}`))
+	}
 	o.Set("sdk", sdk.Bytes())
 	return o.Bytes()
 }

@@ -130,12 +130,11 @@ func (s *Scrubber) Apply(b *ingest.Batch) error {
 // header scrubs a header line; ok when it changed.
 func (r *Rules) header(root *node, o *schemas.Object, ip addresses, hits []int) (*schemas.Object, bool) {
 	raw := o.Bytes()
-	out, err := r.json(root, raw, ip, hits, nil, false)
+	out, err := r.walk(root, raw, ip, hits, nil, false) // a header was parsed before: it is JSON, and its lines are short
 	if err != nil || sameSlice(out, raw) {
-		return nil, false // a header was parsed before: it is JSON, and its lines are short
+		return nil, false
 	}
-	changed, err := schemas.ParseObject(out)
-	return changed, err == nil
+	return schemas.ViewObject(out)
 }
 
 func (s *Scrubber) item(b *ingest.Batch, it *ingest.Item, r *Rules, ip addresses, hits []int) {
@@ -144,13 +143,18 @@ func (s *Scrubber) item(b *ingest.Batch, it *ingest.Item, r *Rules, ip addresses
 			it.Header.Object = o
 		}
 	}
-	it.SaveEvent()
 	payload, inMemory := it.InMemory()
 	if !inMemory {
 		s.spilled(b, it, r, ip, hits)
 		return
 	}
-	out, err := r.scrub(it.Header.Type, payload, ip, hits, nil)
+	var out []byte
+	var err error
+	if typ := it.Header.Type; it.Checked() && typ != "replay_recording" && !opaqueTypes[typ] {
+		out, err = r.walk(rootOf(typ), payload, ip, hits, nil, remarkable[typ])
+	} else {
+		out, err = r.scrub(typ, payload, ip, hits, nil)
+	}
 	switch {
 	case err != nil:
 		s.opaque(b, it, r)

@@ -31,7 +31,7 @@ func check(it *ingest.Item, depth int) (reason string, rej *ingest.Rejection) {
 	if typ == "profile" || typ == "profile_chunk" { // may be compressed, or JSON with binary behind it
 		return "", nil
 	}
-	if ingest.JSONDepth(raw) > depth {
+	if schemas.TooDeep(raw, depth) {
 		return "json_depth", ingest.RejectDepth
 	}
 	switch typ {

@@ -108,7 +108,6 @@ func nameEvent(b *ingest.Batch) {
 	}
 	if ev != nil && own != b.EventID {
 		ev.SetString("event_id", b.EventID)
-		main.SaveEvent()
 	}
 }
 

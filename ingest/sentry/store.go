@@ -51,7 +51,7 @@ func (s *Store) Decode(ctx context.Context, req *ingest.Request, body io.Reader)
 	if err != nil {
 		return nil, err
 	}
-	if ingest.JSONDepth(raw) > cfg.JSONDepth {
+	if schemas.TooDeep(raw, cfg.JSONDepth) {
 		return nil, ingest.RejectDepth
 	}
 	b, err := storeBatch(req, raw)

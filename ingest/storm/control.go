@@ -168,7 +168,6 @@ func (c *Control) event(p *project, b *ingest.Batch, it *ingest.Item) {
 			TagSampleRate, strconv.FormatFloat(1/float64(v.oneIn), 'g', 4, 64),
 			TagSuppressed, strconv.FormatUint(uint64(v.since), 10),
 		)
-		it.SaveEvent()
 	}
 	if v.stop {
 		b.Limits = schemas.MergeRateLimits(b.Limits, []schemas.RateLimit{{
