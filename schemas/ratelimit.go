@@ -133,6 +133,10 @@ func reasonWord(s string) string {
 	return string(b)
 }
 
+// maxWait bounds what a server may ask for, about three years: enough for any
+// quota, and far from the end of time.Duration.
+const maxWait = 1e8 * time.Second
+
 // RetryAfter reads the Retry-After header: seconds or an HTTP date. 0 when
 // absent; 60 s when it cannot be read.
 func RetryAfter(h http.Header, now time.Time) time.Duration {
@@ -144,7 +148,7 @@ func RetryAfter(h http.Header, now time.Time) time.Duration {
 		return time.Duration(math.Ceil(secs)) * time.Second
 	}
 	if at, err := http.ParseTime(v); err == nil {
-		return max(at.Sub(now), 0)
+		return min(max(at.Sub(now), 0), maxWait) // a date may lie thousands of years ahead
 	}
 	return BareLimit
 }
