@@ -1,0 +1,512 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"breakwater/cmd/breakwater/monitoring"
+	"breakwater/ingest"
+	"breakwater/ingest/vitals"
+	"breakwater/schemas"
+)
+
+// promServer is a real Prometheus process with a directory and a port of its
+// own, which scrapes every second.
+type promServer struct {
+	t    *testing.T
+	url  string
+	stop func()
+}
+
+// promSample is one series of an instant query.
+type promSample struct {
+	Labels map[string]string
+	Value  float64
+}
+
+// debianPrometheus is the Prometheus that `make test` installs.
+func debianPrometheus(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("prometheus")
+	if err != nil {
+		t.Fatal("prometheus is missing: `make test` installs it")
+	}
+	return path
+}
+
+// startPrometheus runs a Prometheus that scrapes targets; scrape holds further
+// keys of the scrape configuration, flags further flags. Rules are ours.
+func startPrometheus(t *testing.T, path, scrape string, targets []string, flags ...string) *promServer {
+	t.Helper()
+	dir := t.TempDir()
+	rules, err := monitoring.Files.ReadFile("rules/breakwater.rules.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}\nrule_files: [rules.yml]\nscrape_configs:\n" +
+		"  - job_name: breakwater\n" + scrape + "    static_configs: [{targets: [\"" + strings.Join(targets, `", "`) + "\"]}]\n"
+	for name, content := range map[string]string{"prometheus.yml": config, "rules.yml": string(rules)} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	addr := freeAddr(t)
+	var output lockedBuffer
+	cmd := exec.Command(path, append([]string{"--config.file=" + filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path=" + filepath.Join(dir, "data"),
+		"--web.listen-address=" + addr, "--log.level=warn"}, flags...)...)
+	cmd.Stdout, cmd.Stderr = &output, &output
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop := sync.OnceFunc(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("prometheus said:\n%s", output.String())
+		}
+	})
+	t.Cleanup(stop)
+	p := &promServer{t: t, url: "http://" + addr, stop: stop}
+	eventually(t, 60*time.Second, func() error {
+		resp, err := http.Get(p.url + "/-/ready")
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("prometheus is not ready: %s", resp.Status)
+		}
+		return nil
+	})
+	return p
+}
+
+// query evaluates an expression now.
+func (p *promServer) query(expr string) ([]promSample, error) {
+	resp, err := http.PostForm(p.url+"/api/v1/query", url.Values{"query": {expr}})
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		Status, Error string
+		Data          struct {
+			Result []struct {
+				Metric map[string]string
+				Value  [2]any
+			}
+		}
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		return nil, err
+	}
+	if answer.Status != "success" {
+		return nil, fmt.Errorf("%s: %s", expr, answer.Error)
+	}
+	var list []promSample
+	for _, r := range answer.Data.Result {
+		text, ok := r.Value[1].(string)
+		if !ok {
+			return nil, fmt.Errorf("%s: not a number but %v", expr, r.Value)
+		}
+		v, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, promSample{r.Metric, v})
+	}
+	return list, nil
+}
+
+// value is the result of an expression with one series at most; 0 without any.
+func (p *promServer) value(expr string) (float64, error) {
+	list, err := p.query(expr)
+	if err != nil || len(list) == 0 {
+		return 0, err
+	}
+	if len(list) > 1 {
+		return 0, fmt.Errorf("%s: %d series", expr, len(list))
+	}
+	return list[0].Value, nil
+}
+
+// buckets are the counts of a classic histogram, each bucket alone, by upper
+// bound; empty ones are left out.
+func (p *promServer) buckets(family, matchers string) (map[float64]float64, error) {
+	list, err := p.query("sum by (le) (" + family + "_bucket{" + matchers + "})")
+	if err != nil {
+		return nil, err
+	}
+	cumulative := map[float64]float64{}
+	for _, s := range list {
+		le, err := strconv.ParseFloat(s.Labels["le"], 64)
+		if err != nil {
+			return nil, err
+		}
+		cumulative[le] = s.Value
+	}
+	out, before := map[float64]float64{}, 0.0
+	for _, le := range sortedKeys(cumulative) {
+		if n := cumulative[le] - before; n != 0 {
+			out[le] = n
+		}
+		before = cumulative[le]
+	}
+	return out, nil
+}
+
+// bounds are the published buckets, written down here once more so that this
+// test does not take the code's word for them.
+var bounds = map[string]string{
+	"LCP":  "0.5 0.8 1 1.25 1.5 1.75 2 2.25 2.5 2.75 3 3.5 4 5 6 8 10 15 30 60",
+	"FCP":  "0.2 0.4 0.6 0.8 1 1.2 1.4 1.6 1.8 2 2.25 2.5 3 3.5 4 5 8 15 30 60",
+	"TTFB": "0.05 0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9 1 1.2 1.5 1.8 2.5 4 8 15 30 60",
+	"INP":  "0.016 0.024 0.04 0.056 0.08 0.104 0.128 0.152 0.176 0.2 0.224 0.256 0.3 0.4 0.5 0.75 1 2 5 60",
+	"CLS":  "0 0.001 0.005 0.01 0.025 0.05 0.075 0.1 0.125 0.15 0.2 0.25 0.3 0.4 0.5 0.75 1 2",
+	"cold": "0.4 0.8 1.2 1.6 2 2.5 3 4 5 7 10 20 60",
+}
+
+// bound is the bucket a value belongs to.
+func bound(t *testing.T, vital string, value float64) float64 {
+	t.Helper()
+	for _, word := range strings.Fields(bounds[vital]) {
+		b, err := strconv.ParseFloat(word, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if value <= b {
+			return b
+		}
+	}
+	return math.Inf(1)
+}
+
+var webFamilies = map[string]string{
+	"LCP": "web_vitals_lcp_seconds", "INP": "web_vitals_inp_seconds", "CLS": "web_vitals_cls", "FCP": "web_vitals_fcp_seconds", "TTFB": "web_vitals_ttfb_seconds",
+}
+
+// measured is a project of the test below and what Prometheus must show of it.
+type measured struct {
+	name, key string
+	id        int
+	prefix    string // of its fixtures' folders
+	want      map[string]map[float64]float64
+	soft      map[string]float64
+}
+
+// TestCapturedVitalsInPrometheus sends what browsers and phones were seen to
+// send to a gateway, and asks a real Prometheus what it scraped: every vital
+// that was reported (index.json) is there once, in its bucket.
+func TestCapturedVitalsInPrometheus(t *testing.T) {
+	projects := capturedProjects(t)
+	var config strings.Builder
+	// The pages were driven by a headless browser, and some late requests say so.
+	config.WriteString("server: {listen: \"LISTEN\", admin_listen: \"ADMIN\"}\nspool: {dir: \"DATA/spool\", min_free: 0B}\n" +
+		"vitals: {settle: 1s, count_bots: true}\nlimits: {per_ip: {rate: 100000/s, burst: 100000}}\nprojects:\n")
+	for _, p := range projects {
+		fmt.Fprintf(&config, "  - {id: %d, name: %s, keys: [{public: %s}]}\n", p.id, p.name, p.key)
+	}
+	g := newGateway(t, config.String()).start()
+	prom := startPrometheus(t, debianPrometheus(t), "", []string{g.private})
+	for _, p := range projects {
+		for _, f := range loadFixtures(t, func(f fixture) bool { return strings.HasPrefix(f.Dir, p.prefix+"/") && f.Method == http.MethodPost }) {
+			sendCaptured(t, g, p, f)
+		}
+	}
+	for _, p := range projects {
+		t.Run(p.name, func(t *testing.T) {
+			eventually(t, 60*time.Second, func() error { return p.check(prom) })
+		})
+	}
+}
+
+// check compares what Prometheus knows of a project with what was sent.
+func (p *measured) check(prom *promServer) error {
+	for vital, want := range p.want {
+		family, matchers := webFamilies[vital], fmt.Sprintf("project=%q", p.name)
+		if vital == "cold" {
+			family, matchers = "mobile_app_start_seconds", matchers+`, type="cold"`
+		}
+		got, err := prom.buckets(family, matchers)
+		if err != nil {
+			return err
+		}
+		if g, w := fmt.Sprint(got), fmt.Sprint(want); g != w {
+			return fmt.Errorf("%s %s: buckets %s, want %s", p.name, vital, g, w)
+		}
+		n, err := prom.value(fmt.Sprintf("sum(web_vitals_ratings_total{project=%q, vital=%q})", p.name, vital))
+		if total := sum(want); err != nil || vital != "cold" && n != total {
+			return fmt.Errorf("%s %s: %v ratings, want %v (%w)", p.name, vital, n, total, err)
+		}
+	}
+	if len(p.want) == 0 { // forms: the index does not read their values
+		if n, err := prom.value(fmt.Sprintf("sum(web_vitals_ratings_total{project=%q})", p.name)); err != nil || n != float64(len(webFamilies)) {
+			return fmt.Errorf("%s: %v ratings, want one of each vital (%w)", p.name, n, err)
+		}
+	}
+	for vital, want := range p.soft {
+		n, err := prom.value(fmt.Sprintf("sum(web_vitals_navigations_total{project=%q, vital=%q, navigation_type=\"soft-navigation\"})", p.name, vital))
+		if err != nil || n != want {
+			return fmt.Errorf("%s %s: %v of soft navigations, want %v (%w)", p.name, vital, n, want, err)
+		}
+	}
+	return nil
+}
+
+// capturedProjects gives each captured scenario a project of its own, with what
+// the index says the browser reported.
+func capturedProjects(t *testing.T) []*measured {
+	t.Helper()
+	var list []*measured
+	byPrefix := map[string]*measured{}
+	project := func(prefix string) *measured {
+		p := byPrefix[prefix]
+		if p == nil {
+			id := 1000 + len(list)
+			p = &measured{name: strings.ReplaceAll(prefix, "/", "-"), key: fmt.Sprintf("%032x", id), id: id, prefix: prefix,
+				want: map[string]map[float64]float64{}, soft: map[string]float64{}}
+			byPrefix[prefix], list = p, append(list, p)
+		}
+		return p
+	}
+	reported := 0
+	for _, f := range loadFixtures(t, func(f fixture) bool { return f.Method == http.MethodPost }) {
+		prefix := path.Dir(f.Dir)
+		switch {
+		case strings.HasPrefix(prefix, "web-vitals/"), strings.HasPrefix(prefix, "sentry-browser/tracing-"), prefix == "sentry-react-native/bridge-transaction":
+		default:
+			continue
+		}
+		p := project(prefix)
+		if f.Vitals == nil {
+			continue
+		}
+		raw, err := json.Marshal(f.Vitals)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var vitals []struct {
+			Name  string
+			Value float64
+		}
+		if err := json.Unmarshal(raw, &vitals); err != nil {
+			t.Fatal(err)
+		}
+		// After its third request this page had moved on without loading.
+		soft := f.Dir == "sentry-browser/tracing-stream/003" || f.Dir == "sentry-browser/tracing-stream/005"
+		for _, v := range vitals {
+			name, value := strings.ToUpper(v.Name), v.Value
+			switch {
+			case v.Name == "app_start_cold":
+				name = "cold"
+			case webFamilies[name] == "":
+				continue // the first paint, connections: not among the vitals
+			}
+			if name != "CLS" {
+				value /= 1000
+			}
+			reported++
+			if soft {
+				p.soft[name]++
+				continue
+			}
+			if p.want[name] == nil || strings.HasSuffix(prefix, "/allchanges") {
+				p.want[name] = map[float64]float64{} // one page that reported every change: the last one counts
+			}
+			p.want[name][bound(t, name, value)]++
+		}
+	}
+	if len(list) != 14 || reported < 50 {
+		t.Fatalf("%d scenarios with %d vitals in the index", len(list), reported)
+	}
+	t.Logf("%d scenarios, %d vitals in the index", len(list), reported)
+	return list
+}
+
+// sendCaptured sends one captured request as its SDK did, to another project.
+func sendCaptured(t *testing.T, g *gateway, p *measured, f fixture) {
+	t.Helper()
+	target, want := fmt.Sprintf("/api/%d/envelope/?sentry_key=%s", p.id, p.key), http.StatusOK
+	if strings.HasPrefix(p.prefix, "web-vitals/") {
+		_, query, _ := strings.Cut(f.Path, "?")
+		target, want = fmt.Sprintf("/api/%d/vitals/?key=%s&%s", p.id, p.key, query), http.StatusNoContent
+	}
+	req, err := http.NewRequest(f.Method, "http://"+g.public+target, bytes.NewReader(f.body(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = f.headers(t)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if answer, _ := io.ReadAll(resp.Body); resp.StatusCode != want {
+		t.Errorf("%s: answered %d %s", f.Dir, resp.StatusCode, answer)
+	}
+}
+
+func sortedKeys(m map[float64]float64) []float64 { return slices.Sorted(maps.Keys(m)) }
+
+func sum(m map[float64]float64) (total float64) {
+	for _, n := range m {
+		total += n
+	}
+	return total
+}
+
+// thresholds of "good", in the unit of the wire.
+var thresholds = map[string]float64{"LCP": 2500, "INP": 200, "CLS": 0.1, "FCP": 1800, "TTFB": 800}
+
+// verdictKey is one distribution: a vital of a route.
+type verdictKey struct{ route, vital string }
+
+// exposeDistributions records routes × 5 random distributions and serves what a
+// gateway would. The verdicts are the exact ones: the 75th percentile by
+// nearest rank is at most the threshold.
+func exposeDistributions(t *testing.T, rng *rand.Rand, routes int) (addr string, exact map[verdictKey]bool) {
+	t.Helper()
+	reg := prometheus.NewRegistry()
+	v := vitals.New(vitals.Config{SeriesPerProject: 4*routes + 100}, reg)
+	v.SetProjects([]vitals.Project{{Name: "shop"}})
+	req := &ingest.Request{Project: &ingest.Project{Name: "shop"}, Header: http.Header{},
+		UserAgent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"}
+	exact = map[verdictKey]bool{}
+	for r := range routes {
+		route := fmt.Sprintf("/shop/%c%c%c", 'a'+r/676%26, 'a'+r/26%26, 'a'+r%26)
+		for vital, good := range thresholds {
+			values := distribution(rng, good)
+			for i, x := range values {
+				if vital == "CLS" {
+					values[i] = min(x, 9)
+				}
+				b := &schemas.Beacon{Route: route, Vitals: []schemas.Vital{{Name: vital, Value: values[i], HasValue: true, NavigationType: "navigate"}}}
+				if v.Record(req, b) != 1 {
+					t.Fatalf("%s %v was not usable", vital, values[i])
+				}
+			}
+			slices.Sort(values)
+			exact[verdictKey{route, vital}] = values[(3*len(values)+3)/4-1] <= good
+		}
+	}
+	srv := httptest.NewServer(promhttp.HandlerFor(reg, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	t.Cleanup(srv.Close)
+	return strings.TrimPrefix(srv.URL, "http://"), exact
+}
+
+// distribution draws 1 to 200 values around a threshold: log-normal, uniform,
+// two humps, or all but exactly a quarter at the threshold itself.
+func distribution(rng *rand.Rand, good float64) []float64 {
+	values := make([]float64, 1+rng.IntN(200))
+	shape, centre, width := rng.IntN(5), good*(0.6+0.7*rng.Float64()), 0.05+rng.Float64()
+	poor := len(values)/4 + rng.IntN(2)
+	for i := range values {
+		switch shape {
+		case 0, 1:
+			values[i] = centre * math.Exp(width*rng.NormFloat64())
+		case 2:
+			values[i] = centre * 2 * rng.Float64()
+		case 3:
+			values[i] = good * (0.3 + 0.2*rng.Float64() + 1.2*float64(rng.IntN(4)/3))
+		default:
+			values[i] = good
+			if i < poor {
+				values[i] = math.Nextafter(good, math.Inf(1)) * (1 + rng.Float64()*float64(rng.IntN(2)))
+			}
+		}
+		if rng.IntN(20) == 0 {
+			values[i] = good
+		}
+		values[i] = min(max(values[i], good/1000), good*20)
+	}
+	return values
+}
+
+// verdicts asks Prometheus for "p75 is good" of every distribution, once from
+// the bucket at the threshold, once from the ratings.
+func (p *promServer) verdicts() (buckets, ratings map[verdictKey]bool, err error) {
+	buckets, ratings = map[verdictKey]bool{}, map[verdictKey]bool{}
+	for vital, family := range webFamilies {
+		le := strconv.FormatFloat(thresholds[vital]/1000, 'g', -1, 64)
+		if vital == "CLS" {
+			le = "0.1"
+		}
+		list, err := p.query(fmt.Sprintf("sum by (route) (%s_bucket{le=%q}) / sum by (route) (%s_count) >= bool 0.75", family, le, family))
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, s := range list {
+			buckets[verdictKey{s.Labels["route"], vital}] = s.Value == 1
+		}
+	}
+	list, err := p.query(`sum by (route, vital) (web_vitals_ratings_total{rating="good"}) / sum by (route, vital) (web_vitals_ratings_total) >= bool 0.75`)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, s := range list {
+		ratings[verdictKey{s.Labels["route"], s.Labels["vital"]}] = s.Value == 1
+	}
+	return buckets, ratings, nil
+}
+
+// TestVerdictsInPrometheus: for many random distributions the verdict that a
+// real Prometheus gives is the exact one, every time, by both ways of asking.
+// BREAKWATER_LONG=1 makes it 10,000.
+func TestVerdictsInPrometheus(t *testing.T) {
+	routes, rounds := 200, 1
+	if os.Getenv("BREAKWATER_LONG") != "" {
+		routes, rounds = 400, 5
+	}
+	checkVerdicts(t, debianPrometheus(t), "", routes, rounds)
+}
+
+func checkVerdicts(t *testing.T, binary, scrape string, routes, rounds int, flags ...string) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(75, 28))
+	good, total := 0, 0
+	for range rounds {
+		addr, exact := exposeDistributions(t, rng, routes)
+		prom := startPrometheus(t, binary, scrape, []string{addr}, flags...)
+		var buckets, ratings map[verdictKey]bool
+		eventually(t, 90*time.Second, func() (err error) {
+			if buckets, ratings, err = prom.verdicts(); err == nil && (len(buckets) < len(exact) || len(ratings) < len(exact)) {
+				err = fmt.Errorf("%d and %d verdicts of %d", len(buckets), len(ratings), len(exact))
+			}
+			return err
+		})
+		for k, want := range exact {
+			if buckets[k] != want || ratings[k] != want {
+				t.Errorf("%v: good is %t from the buckets, %t from the ratings, exactly %t", k, buckets[k], ratings[k], want)
+			}
+			if total++; want {
+				good++
+			}
+		}
+		prom.stop()
+	}
+	if good < total/5 || good > total*4/5 {
+		t.Fatalf("%d of %d are good: the distributions are too tame", good, total)
+	}
+	t.Logf("%d distributions, %d of them good, each verdict exact", total, good)
+}
