@@ -112,6 +112,8 @@ func filterConfig(p *config.Project) filter.Config {
 	return filter.Config{
 		BrowserExtensions: p.Filters.BrowserExtensions, LegacyBrowsers: p.Filters.LegacyBrowsers, WebCrawlers: p.Filters.WebCrawlers,
 		Localhost: p.Filters.Localhost, ErrorMessages: p.Filters.ErrorMessages, Releases: p.Filters.Releases, ClientIPs: p.Filters.ClientIPs,
+		Transactions: p.Filters.Transactions, CSPDisallowed: p.Filters.CSPDisallowed,
+		ReactHydrationErrors: p.Filters.ReactHydrationErrors, ChunkLoadErrors: p.Filters.ChunkLoadErrors,
 	}
 }
 

@@ -124,6 +124,14 @@ type Filters struct {
 	Releases []string `yaml:"releases" validate:"max=500,dive,glob"`
 	// Addresses and networks (CIDR) of clients.
 	ClientIPs []string `yaml:"client_ips" validate:"max=1000,dive,ipcidr"`
+	// Names of transactions, as globs, such as */healthz.
+	Transactions []string `yaml:"transactions" validate:"max=500,dive,glob"`
+	// Sources of CSP reports as [scheme://]host[:port]; each part may be *, and the host may begin with *.
+	CSPDisallowed []string `yaml:"csp_disallowed" validate:"max=500,dive,required,max=300"`
+	// Errors of React about markup that differs between server and client.
+	ReactHydrationErrors bool `yaml:"react_hydration_errors"`
+	// Errors about a part of the bundle that could not be loaded, as after a deployment.
+	ChunkLoadErrors bool `yaml:"chunk_load_errors"`
 }
 
 // Storm is the control of error storms.
