@@ -78,4 +78,4 @@ torture: build ## kill -9 under load, KILLS times (1000); nothing acknowledged m
 fuzz: ## fuzz every target for FUZZTIME (10m) each, two at a time
 	@go list -f '{{$$p := .ImportPath}}{{range .TestGoFiles}}{{$$p}} {{end}}{{range .XTestGoFiles}}{{$$p}} {{end}}' ./... | tr ' ' '\n' | sort -u | sed '/^$$/d' | \
 	while read -r pkg; do go test -list '^Fuzz' "$$pkg" | grep '^Fuzz' | sed "s|^|$$pkg |" || true; done | \
-	xargs -P 2 -L 1 bash -c 'echo "fuzz $$0 $$1"; go test -run "^$$" -fuzz "^$$1\$$" -fuzztime $(FUZZTIME) -parallel 1 "$$0"'
+	xargs -P 2 -L 1 bash -c 'echo "fuzz $$0 $$1"; go test -run "^$$" -fuzz "^$$1\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x -parallel 1 "$$0"'
