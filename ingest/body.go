@@ -55,7 +55,8 @@ func (w *wire) Read(p []byte) (int, error) {
 // openBody checks what the header says and prepares reading.
 func openBody(r *http.Request, req *Request, ep *Endpoint) (*body, error) {
 	cfg := req.Settings()
-	b := &body{req: req, limit: cfg.DecompressedSize, ratio: cfg.CompressionRatio}
+	b := &req.body
+	*b = body{req: req, limit: cfg.DecompressedSize, ratio: cfg.CompressionRatio}
 	b.wire = wire{r: r.Body, limit: cfg.RequestSize}
 	if ep.MaxBody != nil {
 		b.limit = min(b.limit, ep.MaxBody(cfg))

@@ -113,6 +113,8 @@ type Request struct {
 	// Params are the parameters of the route's path.
 	Params []Param
 
+	body     body
+	params   [2]Param // room for Params
 	config   *Config
 	byDSN    func(dsn string) error
 	spiller  Spiller

@@ -98,7 +98,7 @@ func (d *door) read(c echo.Context, req *Request, ep *Endpoint) (batch *Batch, e
 		return nil, RejectNoAuth
 	}
 	batch.Request = req
-	if batch.Header.Object == nil {
+	if batch.Header.Object == nil && len(batch.Items) > 0 {
 		batch.Header = schemas.EmptyHeader()
 	}
 	return batch, nil
@@ -265,13 +265,13 @@ func (d *door) newRequest(c echo.Context, v *visit, ep *Endpoint) *Request {
 	}
 	if names := c.ParamNames(); len(names) > 0 {
 		values := c.ParamValues()
-		req.Params = make([]Param, len(names))
+		req.Params = req.params[:0]
 		for i, name := range names {
 			value := values[i]
 			if plain, err := url.PathUnescape(value); err == nil && r.URL.RawPath != "" {
 				value = plain
 			}
-			req.Params[i] = Param{name, value}
+			req.Params = append(req.Params, Param{name, value})
 		}
 	}
 	return req

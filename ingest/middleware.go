@@ -1,9 +1,11 @@
 package ingest
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	stdlog "log"
+	"math/rand/v2"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -15,17 +17,26 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// middleware is what every request passes, in this order, before its route is
-// looked up.
-func (d *door) middleware() []echo.MiddlewareFunc {
-	return []echo.MiddlewareFunc{
-		d.observe,  // first in and last out: counts and logs every answer, whoever gave it
-		d.rescue,   // a panic becomes an error here, so that observe still sees an answer
-		d.cors,     // before anything can fail: errors need these headers most
-		d.deadline, // the clock runs before the first byte of the body is asked for
-		d.forget,   // nobody behind this line sees a cookie
-		d.slashes,  // last: the router compares clean paths, and a redirect would lose the report
+// middleware is what every request passes before its route is looked up. It is
+// one function that calls the steps in their order: the router builds its
+// chain anew for each request, so steps of their own would cost an allocation
+// each.
+func (d *door) middleware(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		d.observe(c, next) // first in and last out: counts and logs every answer, whoever gave it
+		return nil
 	}
+}
+
+// prepare is what comes between observing and the route.
+func (d *door) prepare(c echo.Context) error {
+	cors(c)                               // before anything can fail: errors need these headers most
+	if err := d.deadline(c); err != nil { // the clock runs before the first byte of the body is asked for
+		return err
+	}
+	forget(c)  // nobody behind this line sees a cookie
+	slashes(c) // last: the router compares clean paths, and a redirect would lose the report
+	return nil
 }
 
 // visit is what observe must know of a request in the end. It travels as the
@@ -51,24 +62,31 @@ func visitOf(c echo.Context) *visit { return c.Response().Writer.(*visit) }
 // observe begins the visit and, when the answer is written, counts it and
 // writes one line: refusals at info (a bounded number each second), the rest
 // at debug. Never a payload, never a query: it holds the key.
-func (d *door) observe(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		v := visits.Get().(*visit)
-		*v = visit{ResponseWriter: c.Response().Writer, id: ulid.Make(), start: d.opts.Now(), endpoint: "none"}
-		c.Response().Writer = v
-		d.metrics.inFlight.Inc()
-		if err := next(c); err != nil {
-			d.respondError(err, c)
-		}
-		d.metrics.inFlight.Dec()
-		status, took := c.Response().Status, d.opts.Now().Sub(v.start)
-		d.metrics.answered(v.endpoint, c.Request().Method, status, took)
-		d.line(v, status, took)
-		c.Response().Writer = v.ResponseWriter
-		v.ResponseWriter, v.refused = nil, nil
-		visits.Put(v)
-		return nil
+func (d *door) observe(c echo.Context, next echo.HandlerFunc) {
+	v := visits.Get().(*visit)
+	now := d.opts.Now()
+	*v = visit{ResponseWriter: c.Response().Writer, id: newID(now), start: now, endpoint: "none"}
+	c.Response().Writer = v
+	d.metrics.inFlight.Inc()
+	if err := d.rescue(c, next); err != nil {
+		d.respondError(err, c)
 	}
+	d.metrics.inFlight.Dec()
+	status, took := c.Response().Status, d.opts.Now().Sub(v.start)
+	d.metrics.answered(v.endpoint, c.Request().Method, status, took)
+	d.line(v, status, took)
+	c.Response().Writer = v.ResponseWriter
+	v.ResponseWriter, v.refused = nil, nil
+	visits.Put(v)
+}
+
+// newID names a request. It need not be secret, and two of one millisecond
+// need no order, so the runtime's own random numbers do.
+func newID(now time.Time) (id ulid.ULID) {
+	_ = id.SetTime(uint64(max(now.UnixMilli(), 0))) // an error only after the year 10889
+	binary.BigEndian.PutUint16(id[6:], uint16(rand.Uint32()))
+	binary.BigEndian.PutUint64(id[8:], rand.Uint64())
+	return id
 }
 
 func (d *door) line(v *visit, status int, took time.Duration) {
@@ -93,16 +111,18 @@ func (d *door) line(v *visit, status int, took time.Duration) {
 	ev.Msg("request answered")
 }
 
-// rescue answers 500 for what panicked outside the guarded path of a request.
-func (d *door) rescue(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) (err error) {
-		defer func() {
-			if p := recover(); p != nil {
-				err = d.panicked(p)
-			}
-		}()
-		return next(c)
+// rescue answers 500 for what panicked outside the guarded path of a request:
+// a panic becomes an error here, so that observe still sees an answer.
+func (d *door) rescue(c echo.Context, next echo.HandlerFunc) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = d.panicked(p)
+		}
+	}()
+	if err := d.prepare(c); err != nil {
+		return err
 	}
+	return next(c)
 }
 
 // panicked tells the operator of a fault of ours, and gives the client's answer.
@@ -120,39 +140,31 @@ func (d *door) panicked(p any) *Rejection {
 
 // deadline holds header and body to one absolute time. net/http does so by
 // itself under Serve; this line covers other servers and a changed setting.
-func (d *door) deadline(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		limit := d.settings.Config.ReadTimeout
-		srv, _ := c.Request().Context().Value(http.ServerContextKey).(*http.Server)
-		if srv == nil || srv.ReadTimeout != limit {
-			err := http.NewResponseController(visitOf(c).ResponseWriter).SetReadDeadline(time.Now().Add(limit))
-			if err != nil && !errors.Is(err, http.ErrNotSupported) {
-				return RejectBody.With(err)
-			}
+func (d *door) deadline(c echo.Context) error {
+	limit := d.settings.Config.ReadTimeout
+	srv, _ := c.Request().Context().Value(http.ServerContextKey).(*http.Server)
+	if srv == nil || srv.ReadTimeout != limit {
+		err := http.NewResponseController(visitOf(c).ResponseWriter).SetReadDeadline(time.Now().Add(limit))
+		if err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return RejectBody.With(err)
 		}
-		return next(c)
 	}
+	return nil
 }
 
 // forget removes what browsers add to same-origin requests on their own.
-func (d *door) forget(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		h := c.Request().Header
-		delete(h, "Cookie")
-		delete(h, "Proxy-Authorization")
-		return next(c)
-	}
+func forget(c echo.Context) {
+	h := c.Request().Header
+	delete(h, "Cookie")
+	delete(h, "Proxy-Authorization")
 }
 
 // slashes makes /api//42/store/ and /api/42/store the same.
-func (d *door) slashes(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		u := c.Request().URL
-		u.Path = cleanSlashes(u.Path)
-		if u.RawPath != "" {
-			u.RawPath = cleanSlashes(u.RawPath)
-		}
-		return next(c)
+func slashes(c echo.Context) {
+	u := c.Request().URL
+	u.Path = cleanSlashes(u.Path)
+	if u.RawPath != "" {
+		u.RawPath = cleanSlashes(u.RawPath)
 	}
 }
 

@@ -143,7 +143,7 @@ func (d *door) route() {
 	e.IPExtractor = func(r *http.Request) string {
 		return clientAddr(r, d.settings.Config.TrustedProxies).String()
 	}
-	e.Pre(d.middleware()...)
+	e.Pre(d.middleware)
 	for i := range d.settings.Endpoints {
 		ep := &d.settings.Endpoints[i]
 		d.metrics.open(ep)

@@ -78,9 +78,11 @@ func ViewObject(raw []byte) (o *Object, ok bool) {
 	return o, i < len(raw) && raw[i] == '}' && skipSpace(raw, i+1) == len(raw)
 }
 
+var braces = []byte("{}")[:2:2] // shared: an append must copy
+
 // emptyObject is {} to be filled.
 func emptyObject() *Object {
-	o := &Object{raw: []byte("{}")}
+	o := &Object{raw: braces}
 	o.members = o.inline[:0]
 	return o
 }

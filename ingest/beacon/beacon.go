@@ -50,7 +50,7 @@ func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader
 		return nil, ingest.RejectNothingUsable
 	}
 	b.Source = "beacon"
-	batch := &ingest.Batch{Header: schemas.EmptyHeader(), Beacons: []*schemas.Beacon{b}}
+	batch := &ingest.Batch{Beacons: []*schemas.Beacon{b}}
 	if p.ToSentry != nil && req.Project != nil && p.ToSentry(req.Project.Name) {
 		toSentry(batch, req, b)
 	}

@@ -43,6 +43,7 @@ type measurement struct {
 // report every change should not use it. Ids are derived from the vital's own
 // id: a repeat has the same span id.
 func toSentry(batch *ingest.Batch, req *ingest.Request, b *schemas.Beacon) {
+	batch.Header = schemas.EmptyHeader()
 	batch.Header.SetString("sent_at", req.ReceivedAt.UTC().Format(time.RFC3339Nano))
 	for i := range b.Vitals {
 		v := &b.Vitals[i]

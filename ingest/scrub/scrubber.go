@@ -112,6 +112,9 @@ func (s *Scrubber) Apply(b *ingest.Batch) error {
 	if never {
 		b.Request.ClientIP = netip.Addr{}
 	}
+	if len(b.Items) == 0 && b.Header.Object == nil {
+		return nil // measurements only
+	}
 	hits := make([]int, len(r.names))
 	if b.Header.Object != nil {
 		if o, ok := r.header(envelopeHeader, b.Header.Object, ip, hits); ok {

@@ -74,10 +74,10 @@ func traceID(s string) string {
 
 // judge validates one entry. ok tells that the report counts; fine that the
 // entry made sense, even if it is discarded.
-func (v *Vitals) judge(p *project, set *settings, b *schemas.Beacon, e *schemas.Vital, g *page, wrong []bool) (r *report, ok, fine bool) {
+func (v *Vitals) judge(p *project, set *settings, b *schemas.Beacon, e *schemas.Vital, g *page, wrong []bool) (r report, ok, fine bool) {
 	if e.Rejected != "" {
 		p.rejectName("other", closedReason(e.Rejected))
-		return nil, false, false
+		return r, false, false
 	}
 	k, known := lookup(e.Name)
 	if !known {
@@ -86,7 +86,7 @@ func (v *Vitals) judge(p *project, set *settings, b *schemas.Beacon, e *schemas.
 		} else {
 			p.rejectName("other", reasonUnknown)
 		}
-		return nil, false, false
+		return r, false, false
 	}
 	reason := ""
 	if !e.HasValue {
@@ -105,9 +105,9 @@ func (v *Vitals) judge(p *project, set *settings, b *schemas.Beacon, e *schemas.
 	}
 	if reason != "" {
 		p.reject(k, reason)
-		return nil, false, fine
+		return r, false, fine
 	}
-	r = &report{sent: b.SentAt, observation: observation{
+	r = report{sent: b.SentAt, observation: observation{
 		project: p, vital: k, nav: nav, value: e.Value / specs[k].div,
 		env: g.env, release: g.release, route: g.route, device: g.device, trace: g.trace,
 	}}

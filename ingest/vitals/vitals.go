@@ -209,8 +209,8 @@ func (v *Vitals) record(req *ingest.Request, b *schemas.Beacon, c client) (used 
 			continue
 		}
 		r.sentry = b.Source == SourceSentry && r.vital < webVitals
-		early = v.settle(r, e.ID, now, early)
-		p.logPoor(v, r, e)
+		early = v.settle(&r, e.ID, now, early)
+		p.logPoor(v, &r, e)
 	}
 	observeAll(early)
 	return used
