@@ -28,6 +28,7 @@ import (
 	"breakwater/cmd/breakwater/monitoring"
 	"breakwater/ingest"
 	"breakwater/ingest/vitals"
+	"breakwater/relay/relaytest"
 	"breakwater/schemas"
 )
 
@@ -390,8 +391,7 @@ func exposeDistributions(t *testing.T, rng *rand.Rand, routes int) (addr string,
 	reg := prometheus.NewRegistry()
 	v := vitals.New(vitals.Config{SeriesPerProject: 4*routes + 100}, reg)
 	v.SetProjects([]vitals.Project{{Name: "shop"}})
-	req := &ingest.Request{Project: &ingest.Project{Name: "shop"}, Header: http.Header{},
-		UserAgent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"}
+	req := visitor()
 	exact = map[verdictKey]bool{}
 	for r := range routes {
 		route := fmt.Sprintf("/shop/%c%c%c", 'a'+r/676%26, 'a'+r/26%26, 'a'+r%26)
@@ -509,4 +509,302 @@ func checkVerdicts(t *testing.T, binary, scrape string, routes, rounds int, flag
 		t.Fatalf("%d of %d are good: the distributions are too tame", good, total)
 	}
 	t.Logf("%d distributions, %d of them good, each verdict exact", total, good)
+}
+
+// wrap is a page view's vitals under a route, for one device.
+func wrap(route, device, release string, vitals ...string) string {
+	return fmt.Sprintf(`{"route":%q,"device":%q,"release":%q,"vitals":[%s]}`, route, device, release, strings.Join(vitals, ","))
+}
+
+// TestPromQLShapes asks what people ask on call, in the words of the README and
+// the dashboards, while traffic comes in: every expression has data, none is
+// empty because a name or a label is not what it says.
+func TestPromQLShapes(t *testing.T) {
+	up := relaytest.NewUpstream(relaytest.Options{})
+	if err := up.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer up.Close()
+	g := newGateway(t, oneProject+`    upstreams: [{name: sentry, type: sentry, dsn: "`+up.DSN("5")+`"}]
+vitals: {settle: 1s}
+limits: {per_ip: {rate: 100000/s, burst: 100000}}
+`).start()
+	prom := startPrometheus(t, debianPrometheus(t), "", []string{g.private})
+	stop := traffic(t, g)
+	defer stop()
+	for name, expr := range map[string]string{
+		"share good":       `sum by (project, route) (increase(web_vitals_ratings_total{vital="LCP", rating="good"}[1m])) / sum by (project, route) (increase(web_vitals_ratings_total{vital="LCP"}[1m]))`,
+		"p75":              `histogram_quantile(0.75, sum by (le, project) (rate(web_vitals_lcp_seconds_bucket{device="mobile"}[1m])))`,
+		"share at a bound": `sum by (project) (rate(web_vitals_lcp_seconds_bucket{le="2.5"}[1m])) / sum by (project) (rate(web_vitals_lcp_seconds_count[1m]))`,
+		"a whole bound":    `sum by (project) (rate(web_vitals_lcp_seconds_bucket{le=~"4(\\.0)?"}[1m])) / sum by (project) (rate(web_vitals_lcp_seconds_count[1m]))`,
+		"worst routes":     `topk(10, sum by (route) (increase(web_vitals_ratings_total{vital="INP", rating="poor"}[1m])))`,
+		"by release":       `sum by (release, rating) (increase(web_vitals_releases_total{vital="LCP"}[1m]))`,
+		"by navigation":    `sum by (navigation_type) (increase(web_vitals_navigations_total{vital="LCP", navigation_type="navigate"}[1m]))`,
+		"crash-free":       `1 - sum by (project) (increase(release_sessions_total{status="crashed"}[1m])) / sum by (project) (increase(release_sessions_total{status="started"}[1m]))`,
+		"errors":           `sum by (release, handled) (increase(release_errors_total[1m]))`,
+		"spool in time":    `(sum(breakwater_spool_capacity_bytes) - sum(breakwater_spool_bytes)) / clamp_min(sum(deriv(breakwater_spool_bytes[1m])), 1)`,
+		"accepting":        `histogram_quantile(0.99, sum by (le) (rate(breakwater_http_request_duration_seconds_bucket[1m])))`,
+		"fsync":            `histogram_quantile(0.99, sum by (le) (rate(breakwater_spool_fsync_duration_seconds_bucket[1m])))`,
+	} {
+		t.Run(name, func(t *testing.T) { prom.expect(t, expr, func(v float64) bool { return !math.IsNaN(v) && v >= 0 }) })
+	}
+	// The recorded series are there too, and say what the traffic was: three
+	// page views in four are good, one session in ten crashes.
+	for expr, want := range map[string]float64{
+		`project_environment_device_vital:web_vitals:good_share1h{device="mobile", vital="LCP"}`: 0.75,
+		`project_release_vital:web_vitals:good_share1h{vital="LCP"}`:                             0.75,
+		`project_environment_release:release_sessions:crash_free_ratio1h`:                        0.9,
+		`project_environment_release:release_users:crash_free_ratio`:                             0.9,
+	} {
+		t.Run(expr, func(t *testing.T) { prom.expect(t, expr, func(v float64) bool { return math.Abs(v-want) < 0.05 }) })
+	}
+	stop()
+	t.Run("ledger", func(t *testing.T) {
+		eventually(t, 60*time.Second, func() error {
+			for _, expr := range []string{`breakwater:ledger_difference{project="shop"}`, `sum(breakwater_items_in_spool{project="shop"})`} {
+				if v, err := prom.value(expr + " + 1"); err != nil || v != 1 {
+					return fmt.Errorf("%s is %v, want 0 (%w)", expr, v-1, err)
+				}
+			}
+			return nil
+		})
+	})
+	t.Run("rules", func(t *testing.T) { prom.checkRules(t) })
+}
+
+// expect waits until an expression has data and every value of it is right.
+func (p *promServer) expect(t *testing.T, expr string, right func(float64) bool) {
+	t.Helper()
+	eventually(t, 60*time.Second, func() error {
+		list, err := p.query(expr)
+		if err != nil {
+			return err
+		}
+		for _, s := range list {
+			if !right(s.Value) {
+				return fmt.Errorf("%s: %v is %v", expr, s.Labels, s.Value)
+			}
+		}
+		if len(list) == 0 {
+			return fmt.Errorf("%s: no data", expr)
+		}
+		return nil
+	})
+}
+
+// checkRules fails for a rule that Prometheus could not evaluate.
+func (p *promServer) checkRules(t *testing.T) {
+	t.Helper()
+	resp, err := http.Get(p.url + "/api/v1/rules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		Data struct {
+			Groups []struct {
+				Rules []struct{ Name, Health, LastError, State string }
+			}
+		}
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, g := range answer.Data.Groups {
+		for _, r := range g.Rules {
+			if n++; r.Health != "ok" || r.State == "firing" || r.State == "pending" {
+				t.Errorf("%s: %s %s %s", r.Name, r.Health, r.State, r.LastError)
+			}
+		}
+	}
+	if n == 0 {
+		t.Error("no rules are loaded")
+	}
+}
+
+// traffic sends page views (three in four good), sessions (one in ten crashes)
+// and errors until the returned function is called.
+func traffic(t *testing.T, g *gateway) (stop func()) {
+	t.Helper()
+	done, ended := make(chan struct{}), make(chan error, 1)
+	send := func(url, body string) error {
+		resp, err := http.Post(url, "text/plain", strings.NewReader(body))
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode >= 300 {
+			return fmt.Errorf("%s answered %s", url, resp.Status)
+		}
+		return nil
+	}
+	beacons, envelopes := "http://"+g.public+"/api/1/vitals/?key="+testKey, "http://"+g.public+"/api/1/envelope/?sentry_key="+testKey
+	go func() {
+		for i := 0; ; i++ {
+			select {
+			case <-done:
+				ended <- nil
+				return
+			case <-time.After(20 * time.Millisecond): // a pace, not a wait for something
+			}
+			lcp, inp := 2500, 200
+			if i%4 == 0 {
+				lcp, inp = 4001, 501
+			}
+			err := send(beacons, wrap("/product/:id", "mobile", "shop@2",
+				fmt.Sprintf(`{"name":"LCP","value":%d,"id":"l%d","navigationType":"navigate"}`, lcp, i),
+				fmt.Sprintf(`{"name":"INP","value":%d,"id":"i%d","navigationType":"navigate"}`, inp, i)))
+			if err == nil {
+				status := "ok"
+				if i%10 == 0 {
+					status = "crashed"
+				}
+				err = send(envelopes, fmt.Sprintf("{}\n{\"type\":\"session\"}\n{\"sid\":\"%032x\",\"did\":\"user-%d\",\"init\":true,\"started\":%q,\"status\":%q,\"errors\":0,\"attrs\":{\"release\":\"shop@2\",\"environment\":\"production\"}}",
+					i+1, i, time.Now().UTC().Format(time.RFC3339Nano), status))
+			}
+			if err == nil {
+				err = send(envelopes, strings.Replace(anEnvelope, "9ec79c33", fmt.Sprintf("%08x", i), 1))
+			}
+			if err != nil {
+				ended <- err
+				return
+			}
+		}
+	}()
+	return sync.OnceFunc(func() {
+		close(done)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestNativeHistograms scrapes a gateway with native histograms on: p75 comes
+// from one series without buckets, and is within a bucket's width (10 %) of the
+// truth. What is installed here keeps only the native series then; newer ones
+// can keep both, see TestPrometheus3.
+func TestNativeHistograms(t *testing.T) {
+	addr, p75 := exposeKnown(t)
+	prom := startPrometheus(t, debianPrometheus(t), "", []string{addr}, "--enable-feature=native-histograms")
+	checkNative(t, prom, p75)
+}
+
+// TestPrometheus3 does the same with a Prometheus 3 at PROMETHEUS3, with classic
+// buckets beside the native ones, where verdicts must stay exact.
+func TestPrometheus3(t *testing.T) {
+	binary := os.Getenv("PROMETHEUS3")
+	if binary == "" {
+		t.Skip("PROMETHEUS3 does not name a Prometheus 3 binary; `make prometheus3` builds one (some minutes) and runs this test")
+	}
+	const both = "    scrape_native_histograms: true\n    always_scrape_classic_histograms: true\n"
+	t.Run("native", func(t *testing.T) {
+		addr, p75 := exposeKnown(t)
+		checkNative(t, startPrometheus(t, binary, both, []string{addr}), p75)
+	})
+	t.Run("verdicts", func(t *testing.T) { checkVerdicts(t, binary, both, 200, 1) })
+}
+
+// exposeKnown serves one project's vitals, 1000 samples each of a known p75.
+func exposeKnown(t *testing.T) (addr string, p75 map[string]float64) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(7, 5))
+	reg := prometheus.NewRegistry()
+	v := vitals.New(vitals.Config{}, reg)
+	p75 = map[string]float64{}
+	for vital, good := range thresholds {
+		values := make([]float64, 1000)
+		for i := range values {
+			values[i] = good * math.Exp(0.5*rng.NormFloat64())
+			v.Record(visitor(), &schemas.Beacon{Route: "/", Vitals: []schemas.Vital{{Name: vital, Value: values[i], HasValue: true, NavigationType: "navigate"}}})
+		}
+		slices.Sort(values)
+		p75[vital] = values[749]
+		if vital != "CLS" {
+			p75[vital] /= 1000
+		}
+	}
+	srv := httptest.NewServer(promhttp.HandlerFor(reg, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	t.Cleanup(srv.Close)
+	return strings.TrimPrefix(srv.URL, "http://"), p75
+}
+
+func checkNative(t *testing.T, prom *promServer, p75 map[string]float64) {
+	t.Helper()
+	for vital, want := range p75 {
+		prom.expect(t, fmt.Sprintf("histogram_quantile(0.75, sum by (project) (%s))", webFamilies[vital]), func(v float64) bool { return math.Abs(v-want) < 0.1*want })
+		prom.expect(t, fmt.Sprintf("histogram_count(sum by (project) (%s))", webFamilies[vital]), func(v float64) bool { return v == 1000 })
+	}
+}
+
+// visitor is a person's request to project shop.
+func visitor() *ingest.Request {
+	return &ingest.Request{Project: &ingest.Project{Name: "shop"}, Header: http.Header{},
+		UserAgent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"}
+}
+
+// TestBeaconsReachSentry: with vitals.to_sentry a beacon is counted and goes on
+// to Sentry as standalone spans, one for each web vital.
+func TestBeaconsReachSentry(t *testing.T) {
+	up := relaytest.NewUpstream(relaytest.Options{})
+	if err := up.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer up.Close()
+	g := newGateway(t, strings.Replace(oneProject, "vitals: {", "vitals: {to_sentry: true, ", 1)+
+		`    upstreams: [{name: sentry, type: sentry, dsn: "`+up.DSN("5")+`"}]`+"\nvitals: {settle: 1s}\n").start()
+	body := `{"url":"https://shop.example/product/42?token=secret","route":"/product/:id","release":"shop@1.4.2","trace_id":"0123456789abcdef0123456789abcdef","vitals":[` +
+		`{"name":"LCP","value":1834.2,"id":"v6-1","navigationType":"navigate"},{"name":"CLS","value":0.04,"id":"v6-2","navigationType":"navigate"},{"name":"ttid","value":300,"id":"v6-3"}]}`
+	if status, answer := post(t, "http://"+g.public+"/api/1/vitals/?key="+testKey, body); status != http.StatusNoContent {
+		t.Fatalf("answered %d %s", status, answer)
+	}
+	eventually(t, 30*time.Second, func() error {
+		if n := len(up.Taken()); n != 1 {
+			return fmt.Errorf("%d envelopes arrived, want 1", n)
+		}
+		return nil
+	})
+	req := up.Taken()[0]
+	if types := strings.Join(req.Types(), " "); types != "span span" || req.Project != "5" || len(up.Problems()) > 0 {
+		t.Fatalf("items %q for project %s, faults %v", types, req.Project, up.Problems())
+	}
+	for i, want := range []struct {
+		op, name string
+		value    float64
+		unit     string
+	}{{"ui.webvital.lcp", "lcp", 1834.2, "millisecond"}, {"ui.webvital.cls", "cls", 0.04, ""}} {
+		var span struct {
+			Op           string
+			SpanID       string `json:"span_id"`
+			TraceID      string `json:"trace_id"`
+			Description  string
+			Start        float64 `json:"start_timestamp"`
+			Timestamp    float64
+			Measurements map[string]struct {
+				Value float64
+				Unit  string
+			}
+			Data map[string]any
+		}
+		if err := json.Unmarshal(req.Items[i].Payload, &span); err != nil {
+			t.Fatal(err)
+		}
+		m := span.Measurements[want.name]
+		if span.Op != want.op || m.Value != want.value || m.Unit != want.unit || span.TraceID != "0123456789abcdef0123456789abcdef" || len(span.SpanID) != 16 ||
+			span.Description != "/product/:id" || span.Data["release"] != "shop@1.4.2" || span.Data["environment"] != "production" || span.Start > span.Timestamp || span.Start == 0 {
+			t.Errorf("%s: %s", want.name, req.Items[i].Payload)
+		}
+		if bytes.Contains(req.Items[i].Payload, []byte("secret")) {
+			t.Errorf("the page's query left: %s", req.Items[i].Payload)
+		}
+	}
+	eventually(t, 30*time.Second, func() error {
+		if n := sumSeries(g.scrape(), "web_vitals_lcp_seconds_count{"); n != 1 {
+			return fmt.Errorf("%v observations, want 1", n)
+		}
+		return nil
+	})
+	if n := sumSeries(g.scrape(), "breakwater_items_outcome_total{", `category="span"`, `outcome="delivered"`); n != 2 {
+		t.Errorf("%v spans are delivered, want 2", n)
+	}
 }
