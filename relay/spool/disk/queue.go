@@ -68,7 +68,9 @@ func (q *queue) nextFresh() (ref, bool) {
 				return ref{sq, uint32(sq.next)}, true
 			}
 		}
-		if q.cur == len(q.all)-1 { // it may still grow
+		// One that may still grow is not passed, also where a merged segment,
+		// which never holds fresh records, came behind it meanwhile.
+		if q.cur == len(q.all)-1 || !sq.seg.sealed {
 			break
 		}
 	}
