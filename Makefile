@@ -9,6 +9,7 @@ BIN     := bin
 TOOLS   := $(CURDIR)/.tools
 GOLANGCI_VERSION := v2.15.0
 VULN_VERSION     := v1.9.0
+PROMETHEUS_VERSION := v0.316.0
 FUZZTIME ?= 10m
 KILLS    ?= 1000
 
@@ -38,6 +39,14 @@ test: deps ## install what is missing, then every test (about 10 minutes on 2 co
 	go vet ./...
 	go test -timeout 18m ./...
 
+.PHONY: long
+long: deps ## the tests that BREAKWATER_LONG=1 makes longer: 10,000 verdicts in Prometheus, ten million forged labels
+	BREAKWATER_LONG=1 go test -timeout 60m -run 'TestVerdictsInPrometheus|TestForgedLabels' -v ./cmd/breakwater ./ingest/vitals
+
+.PHONY: prometheus3
+prometheus3: $(TOOLS)/prometheus ## the same questions to a Prometheus 3 with native histograms (builds it once, some minutes)
+	PROMETHEUS3=$(TOOLS)/prometheus go test -count=1 -run 'TestPrometheus3' -v ./cmd/breakwater
+
 .PHONY: race
 race: deps ## every test under the race detector
 	go test -race -timeout 60m ./...
@@ -60,6 +69,8 @@ generated: ## generated files are up to date
 
 $(TOOLS)/golangci-lint:
 	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+$(TOOLS)/prometheus: # without service discovery, which the test does not need and takes most of the build
+	GOBIN=$(TOOLS) go install -tags remove_all_sd github.com/prometheus/prometheus/cmd/prometheus@$(PROMETHEUS_VERSION)
 $(TOOLS)/govulncheck:
 	GOBIN=$(TOOLS) go install golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION)
 
