@@ -43,8 +43,8 @@ test: deps ## install what is missing, then every test (about 10 minutes on 2 co
 long: deps ## the tests that BREAKWATER_LONG=1 makes longer: 10,000 verdicts in Prometheus, ten million forged labels
 	BREAKWATER_LONG=1 go test -timeout 60m -run 'TestVerdictsInPrometheus|TestForgedLabels' -v ./cmd/breakwater ./ingest/vitals
 
-.PHONY: prometheus3
-prometheus3: $(TOOLS)/prometheus ## the same questions to a Prometheus 3 with native histograms (builds it once, some minutes)
+.PHONY: native
+native: $(TOOLS)/prometheus ## the same questions to a Prometheus 3 with native histograms (builds it once, some minutes)
 	PROMETHEUS3=$(TOOLS)/prometheus go test -count=1 -run 'TestPrometheus3' -v ./cmd/breakwater
 
 .PHONY: race

@@ -695,7 +695,7 @@ func TestNativeHistograms(t *testing.T) {
 func TestPrometheus3(t *testing.T) {
 	binary := os.Getenv("PROMETHEUS3")
 	if binary == "" {
-		t.Skip("PROMETHEUS3 does not name a Prometheus 3 binary; `make prometheus3` builds one (some minutes) and runs this test")
+		t.Skip("PROMETHEUS3 does not name a Prometheus 3 binary; `make native` builds one (some minutes) and runs this test")
 	}
 	const both = "    scrape_native_histograms: true\n    always_scrape_classic_histograms: true\n"
 	t.Run("native", func(t *testing.T) {
