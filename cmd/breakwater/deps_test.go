@@ -48,7 +48,7 @@ var layers = []layer{
 	{"cmd/breakwater/config", []string{"ingest/scrub", "schemas"}, nil, "it says what operators may write; what is made of it is wired in cmd. Scrubbing paths are a language that only the scrubber knows"},
 	{"cmd/breakwater/*", []string{"cmd/breakwater/config", "ingest", "relay", "relay/spool", "schemas"}, nil, "console and monitoring show what the contracts tell"},
 	{"cmd/breakwater", []string{"cmd/breakwater/*", "ingest", "ingest/*", "relay", "relay/*", "relay/spool/*", "schemas"}, nil, "the one place that knows both halves"},
-	{"cmd/loadgen", []string{"relay/relaytest", "relay/spool/spooltest", "schemas"}, nil, "it tests the gateway from outside, as a client and as an upstream"},
+	{"cmd/loadgen", []string{"relay/relaytest", "relay/spool/disk", "relay/spool/spooltest", "schemas"}, nil, "it tests the gateway from outside, as a client and as an upstream, and reads the spool that one left behind"},
 }
 
 // suite are the packages that are tests in other clothes: only tests and the
