@@ -125,3 +125,15 @@ func (b *Batch) measured() bool {
 	}
 	return len(b.Beacons) > 0
 }
+
+// outcome is the word for the whole batch in logs and traces: accepted when
+// anything was kept or measured, else what became of its first item.
+func (b *Batch) outcome(v vitals) schemas.Outcome {
+	if v.used > 0 || b.anyAlive() {
+		return schemas.Accepted
+	}
+	if len(b.Items) > 0 {
+		return b.Items[0].Outcome
+	}
+	return ""
+}

@@ -44,10 +44,11 @@ func (d *door) handler(ep *Endpoint) echo.HandlerFunc {
 // Whatever way it goes, each item is counted once: a request refused before
 // its items are known counts as one of category unknown.
 func (d *door) receive(c echo.Context, req *Request, ep *Endpoint) (*Batch, error) {
-	taken := false
+	v, taken := visitOf(c), false
 	defer func() { req.release(taken) }()
 
 	batch, err := d.read(c, req, ep)
+	d.mark(v, stepRead)
 	if err != nil {
 		rej := AsRejection(err)
 		d.refuse(req, rej)
@@ -58,10 +59,13 @@ func (d *door) receive(c echo.Context, req *Request, ep *Endpoint) (*Batch, erro
 	if err == nil {
 		vitals.used, err = d.record(req, batch)
 	}
+	d.mark(v, stepDecide)
 	if err == nil {
 		taken, err = d.append(c.Request().Context(), batch)
 	}
+	d.mark(v, stepAppend)
 	d.account(req, batch, vitals)
+	v.outcome = batch.outcome(vitals)
 	wait := announce(c.Response().Header(), batch.Limits, d.opts.Now())
 	if err != nil {
 		return batch, err

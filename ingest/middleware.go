@@ -15,6 +15,8 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/oklog/ulid/v2"
 	"github.com/rs/zerolog"
+
+	"breakwater/schemas"
 )
 
 // middleware is what every request passes before its route is looked up. It is
@@ -48,6 +50,8 @@ type visit struct {
 	endpoint string
 	project  string
 	bytes    int64
+	outcome  schemas.Outcome      // "" for what carries no items
+	marks    [stepCount]time.Time // ends of the steps, for traces
 	refused  *Rejection
 }
 
@@ -75,6 +79,7 @@ func (d *door) observe(c echo.Context, next echo.HandlerFunc) {
 	status, took := c.Response().Status, d.opts.Now().Sub(v.start)
 	d.metrics.answered(v.endpoint, c.Request().Method, status, took)
 	d.line(v, status, took)
+	d.trace(v, c.Request().Method, status, took)
 	c.Response().Writer = v.ResponseWriter
 	v.ResponseWriter, v.refused = nil, nil
 	visits.Put(v)
@@ -102,7 +107,7 @@ func (d *door) line(v *visit, status int, took time.Duration) {
 	if ev == nil || !ev.Enabled() {
 		return
 	}
-	ev.Stringer("request", v.id).Str("endpoint", v.endpoint).Str("project", v.project).
+	ev.Stringer("request_id", v.id).Str("endpoint", v.endpoint).Str("project", v.project).Str("outcome", string(v.outcome)).
 		Int("status", status).Int64("bytes", v.bytes).Dur("took", took)
 	if v.refused != nil {
 		ev.Msg("request refused")

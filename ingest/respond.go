@@ -34,7 +34,7 @@ func respond(c echo.Context, r Reply, eventID string) error {
 func (d *door) respondError(err error, c echo.Context) {
 	rej := refusalOf(err)
 	v := visitOf(c)
-	v.refused = rej
+	v.refused, v.outcome = rej, rej.Outcome
 	if c.Response().Committed {
 		return
 	}

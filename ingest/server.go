@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"golang.org/x/net/netutil"
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -62,7 +63,8 @@ type Options struct {
 	Registerer prometheus.Registerer
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// Hub is told of the gateway's own panics; nil tells nobody.
+	// Hub is told of the gateway's own panics and, sampled by its client, of
+	// what requests took; nil tells nobody.
 	Hub *sentry.Hub
 }
 
@@ -75,6 +77,7 @@ type Server struct {
 	http     *http.Server
 	draining atomic.Bool
 	log      zerolog.Logger // refused requests, a bounded number each second
+	traces   *rate.Limiter
 }
 
 // door is everything one request is answered with. It is made anew by Apply;
@@ -101,7 +104,7 @@ func New(opts Options) (*Server, error) {
 	if opts.Registerer == nil {
 		opts.Registerer = prometheus.NewRegistry()
 	}
-	s := &Server{opts: opts, memory: &memory{}}
+	s := &Server{opts: opts, memory: &memory{}, traces: rate.NewLimiter(tracesPerSecond, tracesAtOnce)}
 	var err error
 	if s.metrics, err = newMetrics(opts.Registerer, s.memory); err != nil {
 		return nil, err
@@ -115,24 +118,40 @@ func New(opts Options) (*Server, error) {
 	return s, nil
 }
 
+// Check tells whether Apply would take the settings; it changes nothing.
+func (s *Server) Check(set Settings) error {
+	_, err := set.prepare()
+	return err
+}
+
 // Apply puts other settings in force, for requests that begin from now on. An
 // error changes nothing. MaxConnections stays as it was; a longer ReadTimeout
 // counts for the body only, until the next start.
 func (s *Server) Apply(set Settings) error {
-	d := &door{Server: s, settings: set}
-	if err := set.Config.Validate(); err != nil {
-		return fmt.Errorf("checking settings of the public listener: %w", err)
+	cert, err := set.prepare()
+	if err != nil {
+		return err
 	}
-	if files := set.Config.TLS; files.Enabled() {
-		cert, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile)
-		if err != nil {
-			return fmt.Errorf("loading the TLS certificate: %w", err)
-		}
-		d.cert = &cert
-	}
+	d := &door{Server: s, settings: set, cert: cert}
 	d.route()
 	s.door.Store(d)
 	return nil
+}
+
+// prepare checks the settings and reads the certificate they name, nil for none.
+func (set *Settings) prepare() (*tls.Certificate, error) {
+	if err := set.Config.Validate(); err != nil {
+		return nil, fmt.Errorf("checking settings of the public listener: %w", err)
+	}
+	files := set.Config.TLS
+	if !files.Enabled() {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("loading the TLS certificate: %w", err)
+	}
+	return &cert, nil
 }
 
 // route builds the router from the table.

@@ -84,8 +84,10 @@ var (
 // Spill opens a file beside the spool.
 func (s spooler) Spill() (ingest.Spill, error) { return s.Spool.Spill() }
 
-func newApp(path string, cfg *config.Config, env config.Lookup, log zerolog.Logger) (a *app, err error) {
-	a = &app{log: log, registry: prometheus.NewRegistry(), projects: &ingest.Projects{}, now: time.Now, failed: make(chan error, 8)}
+// newApp wires the parts by a checked configuration. hub is told of the
+// gateway's own faults, nil tells nobody.
+func newApp(path string, cfg *config.Config, env config.Lookup, log zerolog.Logger, hub *sentrygo.Hub) (a *app, err error) {
+	a = &app{log: log, hub: hub, registry: prometheus.NewRegistry(), projects: &ingest.Projects{}, now: time.Now, failed: make(chan error, 8)}
 	defer func() {
 		if err != nil && a.spool != nil {
 			err = errors.Join(err, a.spool.Close())
@@ -93,9 +95,6 @@ func newApp(path string, cfg *config.Config, env config.Lookup, log zerolog.Logg
 	}()
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
 	a.ledger = newLedger(a.registry)
-	if a.hub, err = newHub(cfg.SelfMonitoring.DSN.Reveal(), cfg.SelfMonitoring.TracesSampleRate.Float(), versionText()); err != nil {
-		return a, err
-	}
 	if a.salt, err = installationSalt(dataFile(cfg, "salt")); err != nil {
 		return a, err
 	}
@@ -184,47 +183,42 @@ func (a *app) edgeSettings(cfg *config.Config) (ingest.Settings, error) {
 	return ingest.Settings{Config: ec, Endpoints: a.endpoints(cfg), Gate: a.limiter, Stages: a.stages()}, err
 }
 
-// apply puts a checked configuration in force. What can fail is tried before
-// anything is changed.
+// apply puts a checked configuration in force, or returns an error and has
+// changed nothing: every part is asked first whether it can.
 func (a *app) apply(cfg *config.Config) error {
-	settings, err := a.edgeSettings(cfg)
+	p, err := a.plan(cfg)
 	if err != nil {
 		return err
 	}
-	dests, limiters, err := destinations(cfg, a.limits, a.now)
-	if err != nil {
+	// From here on nothing can fail but a relay that has been stopped, so it goes first.
+	if err := a.relay.Apply(p.dests); err != nil {
 		return err
-	}
-	limits, filters, storms, samples, scrubs := map[string]limit.Config{}, map[string]filter.Config{}, map[string]storm.Config{}, map[string]sample.Config{}, map[string]scrub.Config{}
-	for i := range cfg.Projects {
-		p := &cfg.Projects[i]
-		limits[p.Name], filters[p.Name], storms[p.Name] = limitConfig(p), filterConfig(p), stormConfig(p)
-		samples[p.Name], scrubs[p.Name] = sampleConfig(p), scrubConfig(p.Scrub, a.salt)
-		a.ledger.open(p.Name)
 	}
 	for _, configure := range []func() error{
-		func() error { return a.scrubber.Configure(scrubs) }, // first: the one that can refuse a pattern
-		func() error { return a.filter.Configure(filters) },
-		func() error { return a.limiter.SetPerIP(rate(cfg.Limits.PerIP)) },
-		func() error { return a.limiter.Configure(limits) },
-		func() error { return a.storm.Configure(storms) },
-		func() error { return a.sampler.Configure(samples) },
-		func() error { return a.edge.Apply(settings) },
-		func() error { return a.relay.Apply(dests) },
+		func() error { return a.scrubber.Configure(p.scrubs) },
+		func() error { return a.filter.Configure(p.filters) },
+		func() error { return a.limiter.SetPerIP(p.perIP) },
+		func() error { return a.limiter.Configure(p.limits) },
+		func() error { return a.storm.Configure(p.storms) },
+		func() error { return a.sampler.Configure(p.samples) },
+		func() error { return a.edge.Apply(p.edge) },
 	} {
 		if err := configure(); err != nil {
-			return err
+			return fmt.Errorf("a setting that was checked before was refused: %w", err)
 		}
 	}
-	for _, d := range dests { // an upstream that has had nothing yet shows as an empty queue, not as a gap
+	for _, d := range p.dests { // an upstream that has had nothing yet shows as an empty queue, not as a gap
 		a.spool.Expect(d.Destination)
+	}
+	for _, name := range projectNames(cfg) {
+		a.ledger.open(name)
 	}
 	sc := spoolConfig(cfg)
 	a.spool.SetLimits(disk.Limits{MaxSize: sc.MaxSize, MinFree: sc.MinFree, MaxAge: sc.MaxAge, ProjectShare: sc.ProjectShare})
 	a.vitals.SetProjects(vitalsProjects(cfg))
 	a.health.SetProjects(projectNames(cfg))
-	a.upstreams.store(limiters)
-	a.projects.Store(directory(cfg))
+	a.upstreams.store(p.limiters)
+	a.projects.Store(directory(cfg)) // last: a project can be asked for when everything behind it knows it
 	return nil
 }
 
@@ -238,8 +232,16 @@ func (a *app) reload() error {
 	for _, w := range warnings {
 		a.log.Warn().Str("key", w.Key).Msg(w.Reason)
 	}
+	a.warn(a.reloader.Current())
 	a.log.Info().Msg("configuration reloaded")
 	return nil
+}
+
+// warn says what the configuration allows and an operator should know of.
+func (a *app) warn(cfg *config.Config) {
+	for _, w := range cfg.Warnings() {
+		a.log.Warn().Str("key", w.Key).Str("fix", w.Fix).Msg(w.Reason)
+	}
 }
 
 // emit stores an event of the gateway's own making: the summary of a storm.

@@ -41,7 +41,7 @@ func door(b *testing.B) http.Handler {
 	if err != nil {
 		b.Fatal(err)
 	}
-	a, err := newApp(path, cfg, func(string) (string, bool) { return "", false }, zerolog.Nop())
+	a, err := newApp(path, cfg, func(string) (string, bool) { return "", false }, zerolog.Nop(), nil)
 	if err != nil {
 		b.Fatal(err)
 	}

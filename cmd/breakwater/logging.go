@@ -15,7 +15,8 @@ import (
 // newLogger writes to every output of the configuration: JSON lines when an
 // output is piped, the console format on a terminal, unless it says which.
 // Times are UTC with milliseconds, so that lines of several gateways sort.
-func newLogger(stdout *os.File, c config.Logs) (zerolog.Logger, error) {
+// reports, unless nil, is one more output, for JSON.
+func newLogger(stdout *os.File, c config.Logs, reports io.Writer) (zerolog.Logger, error) {
 	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00"
 	zerolog.TimestampFunc = func() time.Time { return time.Now().UTC() }
 	zerolog.DurationFieldUnit = time.Second
@@ -33,6 +34,9 @@ func newLogger(stdout *os.File, c config.Logs) (zerolog.Logger, error) {
 		default:
 			return zerolog.Nop(), fmt.Errorf("logs.outputs: type %s is not available in this build; use stdout or stderr", o.Type)
 		}
+	}
+	if reports != nil {
+		outs = append(outs, reports)
 	}
 	return zerolog.New(zerolog.MultiLevelWriter(outs...)).Level(level).With().Timestamp().Logger(), nil
 }

@@ -27,11 +27,15 @@ func (serveCmd) Run(c *cli) error {
 	if _, err := cfg.EnsureKey(); err != nil {
 		return err
 	}
-	log, err := newLogger(os.Stdout, cfg.Logs)
+	hub, err := newHub(cfg.SelfMonitoring.DSN.Reveal(), cfg.SelfMonitoring.TracesSampleRate.Float(), versionText())
 	if err != nil {
 		return err
 	}
-	a, err := newApp(c.Config, cfg, os.LookupEnv, log)
+	log, err := newLogger(os.Stdout, cfg.Logs, reportsOf(hub))
+	if err != nil {
+		return err
+	}
+	a, err := newApp(c.Config, cfg, os.LookupEnv, log, hub)
 	if err != nil {
 		return err
 	}
@@ -90,6 +94,7 @@ func (a *app) start(ctx context.Context) error {
 	}()
 	a.log.Info().Str("version", versionText()).Stringer("listen", a.public.Addr()).Stringer("admin_listen", a.private.Addr()).
 		Int("projects", len(cfg.Projects)).Msg("serving")
+	a.warn(cfg)
 	return nil
 }
 
