@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -117,16 +118,23 @@ func (r *exceptionReader) stack(i int, ex *Exception) (end int) {
 	})
 }
 
+// frameSpace is where a list grows, so that one of the right size is left. On
+// the stack it would be what makes the goroutines of idle connections grow
+// theirs anew for every event.
+var frameSpace = sync.Pool{New: func() any { s := make([]Frame, 0, 64); return &s }}
+
 // frames reads the list at i and keeps the last MaxFrames.
 func (r *exceptionReader) frames(i int, into *[]Frame) (end int) {
-	var space [32]Frame // most stacks fit, and leave one list of the right size
-	list := space[:0]
+	space := frameSpace.Get().(*[]Frame)
+	list := *space
 	end = walkArray(r.text, i, func(i int) int {
 		if r.at(i) != '{' {
 			return skipValue(r.text, i)
 		}
 		if len(list) == 2*MaxFrames {
-			list = list[:copy(list, list[MaxFrames:])]
+			kept := copy(list, list[MaxFrames:])
+			clear(list[kept:])
+			list = list[:kept]
 		}
 		last := Frame{}
 		if len(list) > 0 {
@@ -139,6 +147,9 @@ func (r *exceptionReader) frames(i int, into *[]Frame) (end int) {
 	if len(list) > 0 {
 		*into = slices.Clone(list[max(len(list)-MaxFrames, 0):])
 	}
+	clear(list) // the pool keeps no payload alive
+	*space = list[:0]
+	frameSpace.Put(space)
 	return end
 }
 

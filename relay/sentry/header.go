@@ -26,11 +26,11 @@ import (
 //     save: a clock that is fast by less than 55 minutes. Live, the server cuts
 //     such times to its own; an hour later they no longer look like the future.)
 func (d *Destination) header(h schemas.EnvelopeHeader, receivedAt, now time.Time) schemas.EnvelopeHeader {
-	out := schemas.EmptyHeader()
+	var out schemas.EnvelopeHeader
 	if h.Object != nil {
-		if o, err := schemas.ParseObject(h.Bytes()); err == nil { // the caller's own stays as it is
-			out.Object = o
-		}
+		out.Object = h.Clone() // the caller's own stays as it is
+	} else {
+		out = schemas.EmptyHeader()
 	}
 	out.Delete("dsn")
 	if trace, ok := out.Trace(); ok {
