@@ -377,7 +377,10 @@ func wrap(route, device, release string, vitals ...string) string {
 // TestPromQLShapes asks what people ask on call, in the words of the README and
 // the dashboards, while traffic comes in: every expression has data, none is
 // empty because a name or a label is not what it says.
-func TestPromQLShapes(t *testing.T) {
+func TestPromQLShapes(t *testing.T) { checkShapes(t, debianPrometheus(t), "") }
+
+func checkShapes(t *testing.T, binary, scrape string) {
+	t.Helper()
 	up := relaytest.NewUpstream(relaytest.Options{})
 	if err := up.Start(); err != nil {
 		t.Fatal(err)
@@ -387,7 +390,7 @@ func TestPromQLShapes(t *testing.T) {
 vitals: {settle: 1s}
 limits: {per_ip: {rate: 100000/s, burst: 100000}}
 `).start()
-	prom := startPrometheus(t, debianPrometheus(t), "", []string{g.private})
+	prom := startPrometheus(t, binary, scrape, []string{g.private})
 	stop := traffic(t, g)
 	defer stop()
 	for name, expr := range map[string]string{
@@ -537,4 +540,3 @@ func traffic(t *testing.T, g *gateway) (stop func()) {
 		}
 	})
 }
-

@@ -177,6 +177,7 @@ func TestPrometheus3(t *testing.T) {
 		addr, p75 := exposeKnown(t)
 		checkNative(t, startPrometheus(t, binary, both, []string{addr}), p75)
 	})
+	t.Run("shapes", func(t *testing.T) { checkShapes(t, binary, both) })
 	t.Run("verdicts", func(t *testing.T) { checkVerdicts(t, binary, both, 200, 1) })
 }
 
@@ -217,4 +218,3 @@ func visitor() *ingest.Request {
 	return &ingest.Request{Project: &ingest.Project{Name: "shop"}, Header: http.Header{},
 		UserAgent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"}
 }
-
