@@ -23,8 +23,8 @@ import (
 // The three days of TestDeadSiblingCostsNothing.
 const (
 	days         = 3 * 24 * time.Hour
-	burstEvery   = 10 * time.Minute
-	burst        = 16
+	burstEvery   = 20 * time.Minute
+	burst        = 32
 	fanoutRecord = 4 << 10
 	fanoutSeg    = 256 << 10
 )

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"time"
+
+	"breakwater/relay/relaytest"
 )
 
 type backlogCmd struct {
@@ -37,14 +39,14 @@ type backlogReport struct {
 // Run piles a backlog up behind a dead upstream, kills the gateway, opens it
 // again, and drains: memory, time to open, disk given back, nothing lost.
 func (b *backlogCmd) Run() error {
-	gw, err := newGateway(b.Gateway, b.Dir)
+	gw, err := newGateway(b.Gateway, b.Dir, 1)
 	if err != nil {
 		return err
 	}
 	defer gw.cleanup()
 	up := newSink(true)
 	up.fault.Store(503)
-	l, err := up.serve(gw.upstream)
+	l, err := up.serve(gw.upstreams[0])
 	if err != nil {
 		return err
 	}
@@ -56,8 +58,8 @@ func (b *backlogCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	acked := make(map[id]struct{}, b.Records)
-	ids := make(chan id, 4096)
+	acked := make(map[relaytest.ID]struct{}, b.Records)
+	ids := make(chan relaytest.ID, 4096)
 	kept := make(chan struct{})
 	go func() {
 		defer close(kept)
@@ -69,7 +71,7 @@ func (b *backlogCmd) Run() error {
 	defer cancel()
 	var n atomic.Int64
 	load{addr: gw.public, conns: b.Conns, tmpl: newTemplate("POST", gw.envelopePath(), gw.public, "text/plain;charset=UTF-8", body),
-		acked: func(v id) {
+		acked: func(v relaytest.ID) {
 			ids <- v
 			if got := n.Add(1); got == b.Records {
 				cancel()
@@ -80,7 +82,7 @@ func (b *backlogCmd) Run() error {
 	close(ids)
 	<-kept
 
-	r := backlogReport{Records: int64(len(acked)), DiskMiB: mib(diskUse(filepath.Join(gw.dir, "spool")))}
+	r := backlogReport{Records: int64(len(acked)), DiskMiB: mib(diskUse(gw.spoolDir()))}
 	if u, err := usageOf(gw.proc.pid()); err == nil {
 		r.RSS, r.MaxRSS = mib(u.RSS), mib(u.MaxRSS)
 	}
@@ -100,7 +102,7 @@ func (b *backlogCmd) Run() error {
 	}
 	r.DrainSec = time.Since(began).Seconds()
 	time.Sleep(2 * time.Second) // deletion follows the last acknowledgement's commit
-	r.DiskAfter = mib(diskUse(filepath.Join(gw.dir, "spool")))
+	r.DiskAfter = mib(diskUse(gw.spoolDir()))
 	r.DiskShare = r.DiskAfter / r.DiskMiB
 	m, err := gw.metrics()
 	if err != nil {
@@ -153,7 +155,7 @@ type attachmentReport struct {
 
 // Run sends one envelope with a large attachment and says what it cost in memory.
 func (a *attachmentCmd) Run() error {
-	gw, err := newGateway(a.Gateway, "")
+	gw, err := newGateway(a.Gateway, "", 1)
 	if err != nil {
 		return err
 	}
@@ -163,7 +165,7 @@ func (a *attachmentCmd) Run() error {
 		return err
 	}
 	up := newSink(true)
-	l, err := up.serve(gw.upstream)
+	l, err := up.serve(gw.upstreams[0])
 	if err != nil {
 		return err
 	}
@@ -200,7 +202,7 @@ func (a *attachmentCmd) Run() error {
 		r.After = mib(u.MaxRSS)
 	}
 	r.Added = r.After - r.Before
-	missing, _ := up.check(map[id]struct{}{v: {}})
+	missing, _ := up.check(map[relaytest.ID]struct{}{v: {}})
 	r.Delivered = len(missing) == 0
 	if err := gw.proc.stop(); err != nil {
 		return err

@@ -47,13 +47,13 @@ type benchReport struct {
 // Run measures: reference and gateway take turns within each round, so that
 // what disturbs the machine disturbs both.
 func (b *benchCmd) Run() error {
-	gw, err := newGateway(b.Gateway, "")
+	gw, err := newGateway(b.Gateway, "", 1)
 	if err != nil {
 		return err
 	}
 	defer gw.cleanup()
 	up := newSink(false)
-	l, err := up.serve(gw.upstream)
+	l, err := up.serve(gw.upstreams[0])
 	if err != nil {
 		return err
 	}

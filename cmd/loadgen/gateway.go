@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -16,36 +17,44 @@ import (
 // gateway is a breakwater process under test, with a configuration that turns
 // off what would hide the thing measured: limits and storm control.
 type gateway struct {
-	binary, dir, config, key  string
-	public, private, upstream string
-	log                       *os.File
-	proc                      *process
-	keepDir                   bool
-	env                       []string
-	limits                    string // further keys of the limits section
+	binary, dir, config, key string
+	public, private          string
+	upstreams                []string // addresses
+	log                      *os.File
+	proc                     *process
+	keepDir                  bool
+	env                      []string
+	limits                   string // further keys of the limits section
+	spool                    string // keys of the spool section beside dir
+	data                     string // where its data lies; dir when empty
 }
 
 const gatewayConfig = `server: {listen: %q, admin_listen: %q}
 limits: {%s}
-spool: {dir: %q, max_size: 64GiB, min_free: 64MiB}
+spool: {dir: %q, %s}
 projects:
   - id: 1
     name: load
     keys: [{public: %s, name: load}]
-    upstreams: [{name: sentry, type: sentry, dsn: "http://%s@%s/1", concurrency: %d}]
-    limits: {per_key: {rate: 1000000/s, burst: 10000000}}
+    upstreams:
+%s    limits: {per_key: {rate: 1000000/s, burst: 10000000}}
     storm: {then_one_in: 1}
 `
 
 const loadKey = "0123456789abcdef0123456789abcdef"
 
-func newGateway(binary, dir string) (*gateway, error) {
+// newGateway prepares a gateway with n upstreams in front of nobody yet.
+func newGateway(binary, dir string, n int) (*gateway, error) {
 	path, err := scratch(dir)
 	if err != nil {
 		return nil, err
 	}
-	g := &gateway{binary: binary, dir: path, key: loadKey, keepDir: dir != ""}
-	for _, addr := range []*string{&g.public, &g.private, &g.upstream} {
+	g := &gateway{binary: binary, dir: path, key: loadKey, keepDir: dir != "", upstreams: make([]string, n), spool: "max_size: 64GiB, min_free: 64MiB"}
+	addrs := []*string{&g.public, &g.private}
+	for i := range g.upstreams {
+		addrs = append(addrs, &g.upstreams[i])
+	}
+	for _, addr := range addrs {
 		if *addr, err = freeAddr(); err != nil {
 			return nil, err
 		}
@@ -65,9 +74,23 @@ func (g *gateway) writeConfig() error {
 	if g.limits != "" {
 		limits += ", " + g.limits
 	}
-	text := fmt.Sprintf(gatewayConfig, g.public, g.private, limits, filepath.Join(g.dir, "spool"), g.key, g.key, g.upstream, 16)
+	var ups strings.Builder
+	for i, addr := range g.upstreams {
+		fmt.Fprintf(&ups, "      - {name: up%d, type: sentry, dsn: \"http://%s@%s/1\", concurrency: 16}\n", i, g.key, addr)
+	}
+	text := fmt.Sprintf(gatewayConfig, g.public, g.private, limits, g.spoolDir(), g.spool, g.key, ups.String())
 	return os.WriteFile(g.config, []byte(text), 0o600)
 }
+
+// dataDir is where the gateway keeps what it must not lose.
+func (g *gateway) dataDir() string {
+	if g.data != "" {
+		return g.data
+	}
+	return g.dir
+}
+
+func (g *gateway) spoolDir() string { return filepath.Join(g.dataDir(), "spool") }
 
 func freeAddr() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -84,7 +107,7 @@ func (g *gateway) envelopePath() string {
 
 // start runs the binary and waits until it says it is ready.
 func (g *gateway) start() error {
-	p, err := start(append(g.env, "BREAKWATER_DATA_DIR="+g.dir, "LOG_LEVEL=warn"), g.log, g.binary, "--config", g.config)
+	p, err := start(append(g.env, "BREAKWATER_DATA_DIR="+g.dataDir(), "LOG_LEVEL=warn"), g.log, g.binary, "--config", g.config)
 	if err != nil {
 		return err
 	}
@@ -176,6 +199,21 @@ func (f families) count(name string) float64 {
 		total += float64(m.GetHistogram().GetSampleCount())
 	}
 	return total
+}
+
+// balance scrapes until the ledger is zero and says what it was at last. A
+// scrape reads its counters one after the other, so one that falls into a
+// delivery may be off by what moved meanwhile.
+func (g *gateway) balance() (float64, error) {
+	for n := 0; ; n++ {
+		m, err := g.metrics()
+		if err != nil {
+			return 0, err
+		}
+		if off := m.ledger(); off == 0 || n == 20 {
+			return off, nil
+		}
+	}
 }
 
 // ledger is what must be zero once nothing is in flight:

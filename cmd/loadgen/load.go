@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"breakwater/relay/relaytest"
 )
 
 // load is one run of a generator.
@@ -17,9 +19,11 @@ type load struct {
 	conns int
 	tmpl  *template
 	// acked is told of every id that got a 2xx; nil to only count.
-	acked func(id)
+	acked func(relaytest.ID)
 	// pace is the wanted requests per second over all connections, 0 for as fast as it goes.
 	pace float64
+	// sent is told of every id right before its request; nil for nobody.
+	sent func(relaytest.ID, time.Time)
 }
 
 // tally is what a run saw.
@@ -57,6 +61,9 @@ func (l load) run(ctx context.Context) tally {
 				}
 				v := newID()
 				at := time.Now()
+				if l.sent != nil {
+					l.sent(v, at)
+				}
 				status, err := c.send(t.fill(v), 30*time.Second)
 				switch {
 				case err != nil:

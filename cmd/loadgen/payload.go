@@ -10,17 +10,15 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"breakwater/relay/relaytest"
 )
 
-// id is an event id; the generator makes them, the sink looks for them.
-type id [16]byte
-
-func newID() (v id) {
+// newID makes an event id; the generator sends them, the sink looks for them.
+func newID() (v relaytest.ID) {
 	_, _ = rand.Read(v[:]) // never fails on the systems Go supports
 	return v
 }
-
-func (v id) String() string { return hex.EncodeToString(v[:]) }
 
 // template is a request with holes for the event id, filled in place so that
 // making a request costs a copy of 32 bytes.
@@ -50,11 +48,19 @@ func (t *template) clone() *template {
 	return &template{raw: bytes.Clone(t.raw), holes: t.holes}
 }
 
-func (t *template) fill(v id) []byte {
+func (t *template) fill(v relaytest.ID) []byte {
 	for _, h := range t.holes {
 		hex.Encode(t.raw[h:], v[:])
 	}
 	return t.raw
+}
+
+// withAttachment appends an attachment of n KiB that repeats the event's id,
+// so that the other end can tell whether it came whole.
+func withAttachment(envelope string, n int) string {
+	size := n << 10
+	return fmt.Sprintf("%s\n{\"type\":\"attachment\",\"length\":%d,\"filename\":\"state.bin\",\"content_type\":\"application/octet-stream\"}\n%s",
+		envelope, size, strings.Repeat(hole, size/len(hole)))
 }
 
 // envelope is the shape of a stock browser SDK's error envelope, padded with
@@ -84,7 +90,7 @@ func envelope(key, size string) (string, error) {
 }
 
 // postAttachment streams an envelope whose one item is an attachment of n MiB.
-func postAttachment(gw *gateway, v id, n int) (int, error) {
+func postAttachment(gw *gateway, v relaytest.ID, n int) (int, error) {
 	head := fmt.Sprintf("{\"event_id\":\"%s\"}\n{\"type\":\"attachment\",\"length\":%d,\"filename\":\"heap.bin\",\"content_type\":\"application/octet-stream\"}\n", v, n<<20)
 	chunk := make([]byte, 1<<20)
 	_, _ = rand.Read(chunk)

@@ -1,21 +1,62 @@
 package main
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 )
 
+var build struct {
+	once sync.Once
+	path string
+	err  error
+}
+
+// binary builds the gateway once for all tests of a run.
+func binary(t *testing.T) string {
+	t.Helper()
+	build.once.Do(func() {
+		dir, err := os.MkdirTemp("", "loadgen-test-")
+		if err != nil {
+			build.err = err
+			return
+		}
+		build.path = filepath.Join(dir, "breakwater")
+		if out, err := exec.Command("go", "build", "-o", build.path, "../breakwater").CombinedOutput(); err != nil {
+			t.Logf("%s", out)
+			build.err = err
+		}
+	})
+	if build.err != nil {
+		t.Fatalf("building the gateway: %v", build.err)
+	}
+	return build.path
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if build.path != "" {
+		_ = os.RemoveAll(filepath.Dir(build.path))
+	}
+	os.Exit(code)
+}
+
 // 25 kills under load, a third of the lives with a dead upstream: nothing that
 // was acknowledged is lost, and the ledger closes. `make torture` does a thousand.
 func TestKillNine(t *testing.T) {
-	dir := t.TempDir()
-	gateway := filepath.Join(dir, "breakwater")
-	if out, err := exec.Command("go", "build", "-o", gateway, "../breakwater").CombinedOutput(); err != nil {
-		t.Fatalf("building: %v\n%s", err, out)
+	c := tortureCmd{Gateway: binary(t), Kills: 25, Conns: 16, Size: "4096", Uptime: 400 * time.Millisecond, Outage: 0.3, JSON: true}
+	if err := c.Run(); err != nil {
+		t.Fatal(err)
 	}
-	c := tortureCmd{Gateway: gateway, Kills: 25, Conns: 16, Size: "4096", Uptime: 400 * time.Millisecond, Outage: 0.3, JSON: true}
+}
+
+// The same with payloads in files of their own and a second upstream that
+// fails in every way: all arrives at both, every attachment whole.
+func TestKillNineWithAttachmentsAndTwoUpstreams(t *testing.T) {
+	c := tortureCmd{Gateway: binary(t), Kills: 10, Conns: 16, Size: "4096", Uptime: 400 * time.Millisecond, Outage: 0.3, Attachments: true, Destinations: 2, JSON: true}
 	if err := c.Run(); err != nil {
 		t.Fatal(err)
 	}

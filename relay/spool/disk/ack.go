@@ -243,7 +243,9 @@ func (s *Spool) flushAcks(sync bool) error {
 	for i, g := range dirty {
 		bufs[i], g.ackBuf = g.ackBuf, nil
 	}
+	var trash []string
 	if sync {
+		trash, s.trash = s.trash, nil
 		for g := range s.unsynced {
 			if !contains(dirty, g) {
 				dirty, bufs = append(dirty, g), append(bufs, nil)
@@ -261,10 +263,29 @@ func (s *Spool) flushAcks(sync bool) error {
 	if failed != nil {
 		s.log.Warn().Err(failed).Msg("acknowledgements could not be written; kept in memory")
 	}
+	s.letGo(trash, failed)
 	for _, w := range waiters {
 		w <- failed
 	}
 	return failed
+}
+
+// letGo frees the files of records that all destinations are done with,
+// now that the disk says so: a start that found such a record without its file
+// would take it for damaged. When there is no room to write that down, the
+// files go all the same, or there would never be any.
+func (s *Spool) letGo(trash []string, failed error) {
+	if len(trash) == 0 {
+		return
+	}
+	s.mu.Lock()
+	if failed == nil || isNoSpace(failed) {
+		s.freed = append(s.freed, trash...)
+	} else {
+		s.trash = append(trash, s.trash...)
+	}
+	s.mu.Unlock()
+	kick(s.wakeKeeper)
 }
 
 func contains(list []*segment, g *segment) bool {

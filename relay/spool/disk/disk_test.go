@@ -449,6 +449,49 @@ func TestSpillCostsNoMemory(t *testing.T) {
 	}
 }
 
+// A kill between a delivery and the note of it: the record is there again, and
+// so is its file.
+func TestFileStaysUntilItsEndIsDurable(t *testing.T) {
+	cfg := Config{Dir: t.TempDir(), MinFree: -1, MaxSize: 64 << 20}
+	s, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sp, err := s.Spill()
+	if err == nil {
+		_, err = sp.Write(make([]byte, 100<<10))
+	}
+	if err := errors.Join(err, sp.Finish()); err != nil {
+		t.Fatal(err)
+	}
+	rec := spooltest.Record(s.now(), []string{"a"}, "small")
+	rec.Envelope.Items = append(rec.Envelope.Items, schemas.Item{Header: schemas.NewItemHeader("attachment"), Payload: sp})
+	rec.Meta.Counts = append(rec.Meta.Counts, schemas.Count{Category: schemas.CategoryAttachment, Quantity: 1})
+	if err := s.Append(context.Background(), rec); err != nil {
+		t.Fatal(err)
+	}
+	s.ackIO.Lock() // the disk is slow with acknowledgements just now
+	settle(t, take(t, s, "a"))
+	s.collect()
+	_ = s.lock.Close()
+	s.mu.Lock()
+	s.closed, s.dirty, s.trash = true, nil, nil
+	s.mu.Unlock()
+	again := open(t, cfg)
+	if n := again.Stats().Damaged; n != 0 {
+		t.Errorf("%d records are damaged", n)
+	}
+	env, err := take(t, again, "a").Envelope()
+	if err != nil || env.Items[1].Payload.Size() != 100<<10 {
+		t.Fatalf("the record came back with %+v, %v", env, err)
+	}
+	s.ackIO.Unlock()
+	s.mu.Lock()
+	s.closed = false
+	s.mu.Unlock()
+	s.abandon()
+}
+
 func TestOrphansGo(t *testing.T) {
 	s := open(t, Config{})
 	put(t, s, "x", "a")

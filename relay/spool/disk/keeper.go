@@ -39,6 +39,12 @@ func (s *Spool) maintain() {
 	s.refreshFree()
 	s.expire()
 	s.evict()
+	s.mu.Lock()
+	trash := len(s.trash) > 0
+	s.mu.Unlock()
+	if trash {
+		_ = s.flushAcks(true) // logged, and tried again
+	}
 	s.collect()
 	s.merge()
 	kick(s.wakeWriter) // it alone may let go of the active segment
@@ -54,10 +60,10 @@ func (s *Spool) collect() {
 			empty = append(empty, g)
 		}
 	}
-	trash := s.trash
-	s.trash = nil
+	freed := s.freed
+	s.freed = nil
 	s.mu.Unlock()
-	for _, name := range trash {
+	for _, name := range freed {
 		s.removeBlob(name)
 	}
 	if len(empty) > 0 {

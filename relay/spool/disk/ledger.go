@@ -104,7 +104,6 @@ func (s *Spool) bury(g *segment, idx uint32, really bool) {
 	if really {
 		for _, b := range g.blobs[idx] {
 			s.trash = append(s.trash, b.file())
-			kick(s.wakeKeeper)
 		}
 	}
 	delete(g.partial, idx)

@@ -127,7 +127,8 @@ type Spool struct {
 	dirty      []*segment
 	unsynced   map[*segment]struct{}
 	ackWaiters []chan error
-	trash      []string // blobs to remove
+	trash      []string // blobs to remove once the acknowledgements that say so are durable
+	freed      []string // blobs to remove now
 	openFiles  int
 	useClock   uint64
 
