@@ -55,6 +55,7 @@ type app struct {
 	health   *health.Health
 	discards *sentryproto.Metrics
 	release  *release.Stage
+	reports  *reports
 
 	spool     *disk.Spool
 	relay     *relay.Relay
@@ -166,7 +167,9 @@ func (a *app) newStages(cfg *config.Config) (err error) {
 		a.log.Warn().Err(err).Msg("vitals that were settling at the last stop could not be read")
 	}
 	a.health = health.New(health.Config{ReleaseSlots: cfg.Vitals.ReleaseSlots, Now: a.now}, a.registry)
-	a.background = append(a.background, a.limiter.Run, a.storm.Run, a.vitals.Run)
+	a.reports = newReports(a.projectNamed, a.emit, part("reports"))
+	a.ledger.dropped = a.reports.outcome
+	a.background = append(a.background, a.limiter.Run, a.storm.Run, a.vitals.Run, a.reports.Run)
 	return nil
 }
 
@@ -244,8 +247,18 @@ func (a *app) warn(cfg *config.Config) {
 	}
 }
 
-// emit stores an event of the gateway's own making: the summary of a storm.
-// It enters the ledger like any other item.
+// projectNamed is a project in force, nil when there is none of that name.
+func (a *app) projectNamed(name string) *ingest.Project {
+	for _, p := range a.projects.Load().List() {
+		if p.Name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// emit stores an item of the gateway's own making: the summary of a storm, the
+// report of what was dropped. It enters the ledger like any other item.
 func (a *app) emit(b *ingest.Batch) error {
 	if err := a.scrubber.Apply(b); err != nil {
 		return err

@@ -16,7 +16,21 @@ import (
 // "recovered" is the opening balance: what a start found in the spool. It is a
 // gauge of its own, not part of the counters, so that a restart never looks
 // like a burst of traffic.
+//
+// What was lost is three sums that have no item in common:
+//
+//	before us  breakwater_client_discarded_total: what SDKs say they dropped;
+//	           those items never came in
+//	by us      breakwater_items_outcome_total with outcome filtered, suppressed,
+//	           invalid, unauthorized, or rate_limited and another reason than
+//	           upstream_limit
+//	after us   breakwater_items_outcome_total with outcome expired, dead_letter,
+//	           or rate_limited and the reason upstream_limit: accepted, and then
+//	           not wanted or too late
 type ledger struct {
+	// dropped is told of what was refused at the door; nil for nobody.
+	dropped func(project string, c schemas.Category, o schemas.Outcome, reason string, n int)
+
 	received  *prometheus.CounterVec
 	outcome   *prometheus.CounterVec
 	recovered *prometheus.GaugeVec
@@ -37,7 +51,7 @@ func newLedger(reg prometheus.Registerer) *ledger {
 		}, []string{"project", "category"}),
 		outcome: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "breakwater_items_outcome_total",
-			Help: "Items by outcome. At the door: accepted, rate_limited, filtered, suppressed, invalid, unauthorized. Accepted ones end later: delivered, expired, dead_letter, rate_limited.",
+			Help: "Items by outcome. At the door: accepted, rate_limited, filtered, suppressed, invalid, unauthorized. Accepted ones end later: delivered, expired, dead_letter, rate_limited (reason upstream_limit).",
 		}, []string{"project", "category", "outcome", "reason"}),
 		recovered: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "breakwater_items_recovered",
@@ -75,6 +89,9 @@ func (l *ledger) Received(project string, c schemas.Category, n int) {
 // Outcome counts an outcome at the door.
 func (l *ledger) Outcome(project string, c schemas.Category, o schemas.Outcome, reason string, n int) {
 	l.outcome.WithLabelValues(project, string(c), string(o), reason).Add(float64(n))
+	if o != schemas.Accepted && l.dropped != nil {
+		l.dropped(project, c, o, reason, n)
+	}
 }
 
 // Recovered counts the opening balance.

@@ -120,7 +120,8 @@ func (a *app) stop() error {
 		a.cancelWork()
 		a.working.Wait()
 	}
-	a.storm.Close(a.now()) // emits the last summaries: before the spool closes
+	a.storm.Close(a.now())   // emits the last summaries: before the spool closes
+	a.reports.flush(a.now()) // and what was dropped since the last report
 	keep(a.relay.Shutdown(ctx))
 	keep(a.vitals.SaveFile(dataFile(a.reloader.Current(), "vitals.bin")))
 	keep(a.limiter.Close())
