@@ -113,7 +113,8 @@ func (r *Reader) header() (EnvelopeHeader, error) {
 	return EnvelopeHeader{o}, nil
 }
 
-// Next reads the next item's header and gives its payload to read. What is
+// Next reads the next item's header and gives its payload to read; it has a
+// method AtHand() int, how many bytes are sure to come. What is
 // left unread of the payload before is skipped. io.EOF after the last item.
 // After an error, of the header or of a payload too, every call returns it again.
 func (r *Reader) Next() (ItemHeader, io.Reader, error) {
@@ -230,6 +231,23 @@ func (p *payload) Read(b []byte) (int, error) {
 		return n, p.r.fail(err)
 	}
 	return n, err
+}
+
+// AtHand is how many bytes of the payload are sure to be there, for whoever
+// makes room for them: small payloads are read into the buffer whole.
+func (p *payload) AtHand() int {
+	if p.over || p.r.err != nil {
+		return 0
+	}
+	n := p.r.br.Buffered()
+	if !p.implicit {
+		return int(min(int64(n), p.left))
+	}
+	have, _ := p.r.br.Peek(n)
+	if nl := bytes.IndexByte(have, '\n'); nl >= 0 {
+		return nl
+	}
+	return n
 }
 
 func (p *payload) read(b []byte) (int, error) {

@@ -410,6 +410,32 @@ func (l *limited) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// TestAtHand: a payload never promises more bytes than it has, and one that was
+// read into the buffer with its header promises all.
+func TestAtHand(t *testing.T) {
+	text := "{}\n{\"type\":\"a\",\"length\":3}\nab\n\n{\"type\":\"b\"}\n\n{\"type\":\"c\"}\nline\n{\"type\":\"d\"}\n" + strings.Repeat("x", 100<<10)
+	for name, in := range map[string]io.Reader{"at once": strings.NewReader(text), "byte by byte": iotest.OneByteReader(strings.NewReader(text))} {
+		r := NewReader(in)
+		if _, err := r.Header(); err != nil {
+			t.Fatal(err)
+		}
+		for i, whole := range []bool{true, true, true, false} {
+			_, p, err := r.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			known := p.(interface{ AtHand() int }).AtHand()
+			got, err := io.ReadAll(p)
+			if err != nil || known > len(got) || name == "at once" && whole && known != len(got) {
+				t.Errorf("%s, item %d: promised %d, came %d: %v", name, i, known, len(got), err)
+			}
+			if left := p.(interface{ AtHand() int }).AtHand(); left != 0 {
+				t.Errorf("%s, item %d: %d promised behind the end", name, i, left)
+			}
+		}
+	}
+}
+
 func FuzzReader(f *testing.F) {
 	for _, b := range envelopeSeeds(f) {
 		f.Add(b)

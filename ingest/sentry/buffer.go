@@ -31,6 +31,8 @@ func (b *buffer) read(r io.Reader, length, limit int64) (p []byte, more bool, er
 	size := int64(2 << 10)
 	if length >= 0 {
 		size = min(length, limit, 64<<10) // a declared length is a stranger's word
+	} else if known, ok := r.(interface{ AtHand() int }); ok {
+		size = min(max(size, int64(known.AtHand())), limit)
 	}
 	if err := b.charge(size); err != nil {
 		return nil, false, err
