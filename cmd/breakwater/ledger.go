@@ -71,13 +71,16 @@ func newLedger(reg prometheus.Registerer) *ledger {
 }
 
 // open makes a project's zero values, so that a panel shows 0 and not a gap.
+// Every outcome exists, without a reason: which reasons there are is known
+// where they arise.
 func (l *ledger) open(project string) {
 	for _, c := range schemas.Categories {
 		l.received.WithLabelValues(project, string(c))
 		l.inSpool.WithLabelValues(project, string(c))
 		l.recovered.WithLabelValues(project, string(c))
-		l.outcome.WithLabelValues(project, string(c), string(schemas.Accepted), "")
-		l.outcome.WithLabelValues(project, string(c), string(schemas.Delivered), "")
+		for _, o := range schemas.Outcomes {
+			l.outcome.WithLabelValues(project, string(c), string(o), "")
+		}
 	}
 }
 

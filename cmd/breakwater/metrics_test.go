@@ -87,6 +87,8 @@ func TestZeroValuesFromTheStart(t *testing.T) {
 		"breakwater_items_in_spool category=error project=shop",
 		"breakwater_items_outcome_total category=error outcome=accepted project=shop reason=",
 		"breakwater_items_outcome_total category=error outcome=delivered project=shop reason=",
+		"breakwater_items_outcome_total category=session outcome=dead_letter project=shop reason=",
+		"breakwater_items_outcome_total category=unknown outcome=unauthorized project=shop reason=",
 		"breakwater_relay_dead_letters destination=shop/sentry",
 		"breakwater_spool_capacity_bytes",
 		"breakwater_spool_items destination=sentry project=shop",
