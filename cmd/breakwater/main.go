@@ -138,8 +138,15 @@ func (f *checkFileCmd) Run(c *cli, out io.Writer) error {
 	case f.Print:
 		_, err = io.WriteString(out, cfg.Redacted())
 	case f.JSON || !isTerminal(out):
-		err = writeJSON(out, map[string]any{"status": "valid", "projects": len(cfg.Projects), "hash": cfg.Hash()})
+		valid := map[string]any{"status": "valid", "projects": len(cfg.Projects), "hash": cfg.Hash()}
+		if ws := cfg.Warnings(); len(ws) > 0 {
+			valid["warnings"] = ws
+		}
+		err = writeJSON(out, valid)
 	default:
+		for _, w := range cfg.Warnings() {
+			fmt.Fprintf(out, "\x1b[33m!\x1b[0m %s\n    %s\n    fix: %s\n\n", w.Key, w.Reason, w.Fix)
+		}
 		_, err = fmt.Fprintf(out, "\x1b[32m✓\x1b[0m the configuration is valid: %d project(s)\n", len(cfg.Projects))
 	}
 	return err
