@@ -66,8 +66,10 @@ func startPrometheus(t *testing.T, path, scrape string, targets []string, flags 
 	}
 	addr := freeAddr(t)
 	var output lockedBuffer
-	cmd := exec.Command(path, append([]string{"--config.file=" + filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path=" + filepath.Join(dir, "data"),
-		"--web.listen-address=" + addr, "--log.level=warn"}, flags...)...)
+	cmd := exec.Command(path, append([]string{
+		"--config.file=" + filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path=" + filepath.Join(dir, "data"),
+		"--web.listen-address=" + addr, "--log.level=warn",
+	}, flags...)...)
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -277,8 +279,10 @@ func capturedProjects(t *testing.T) []*measured {
 		p := byPrefix[prefix]
 		if p == nil {
 			id := 1000 + len(list)
-			p = &measured{name: strings.ReplaceAll(prefix, "/", "-"), key: fmt.Sprintf("%032x", id), id: id, prefix: prefix,
-				want: map[string]map[float64]float64{}, soft: map[string]float64{}}
+			p = &measured{
+				name: strings.ReplaceAll(prefix, "/", "-"), key: fmt.Sprintf("%032x", id), id: id, prefix: prefix,
+				want: map[string]map[float64]float64{}, soft: map[string]float64{},
+			}
 			byPrefix[prefix], list = p, append(list, p)
 		}
 		return p

@@ -215,6 +215,8 @@ func checkNative(t *testing.T, prom *promServer, p75 map[string]float64) {
 
 // visitor is a person's request to project shop.
 func visitor() *ingest.Request {
-	return &ingest.Request{Project: &ingest.Project{Name: "shop"}, Header: http.Header{},
-		UserAgent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"}
+	return &ingest.Request{
+		Project: &ingest.Project{Name: "shop"}, Header: http.Header{},
+		UserAgent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36",
+	}
 }

@@ -60,8 +60,10 @@ func New(cfg Config, reg prometheus.Registerer) *Health {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	h := &Health{cfg: cfg, m: newMetrics(reg), projects: map[string]*project{}, seen: ingest.NewSeen(cfg.MaxSeen),
-		seed: rand.Uint64(), salt: rand.Uint64()}
+	h := &Health{
+		cfg: cfg, m: newMetrics(reg), projects: map[string]*project{}, seen: ingest.NewSeen(cfg.MaxSeen),
+		seed: rand.Uint64(), salt: rand.Uint64(),
+	}
 	reg.MustRegister(h)
 	return h
 }

@@ -72,8 +72,10 @@ func label(m *dto.Metric, name string) string {
 // item runs one item through the stage; sent is the envelope's sent_at.
 func (h *harness) item(typ, sent, payload string) {
 	h.t.Helper()
-	b := &ingest.Batch{Request: h.req, Header: schemas.EmptyHeader(),
-		Items: []*ingest.Item{ingest.NewItem(schemas.Item{Header: schemas.NewItemHeader(typ), Payload: schemas.Bytes(payload)})}}
+	b := &ingest.Batch{
+		Request: h.req, Header: schemas.EmptyHeader(),
+		Items: []*ingest.Item{ingest.NewItem(schemas.Item{Header: schemas.NewItemHeader(typ), Payload: schemas.Bytes(payload)})},
+	}
 	if sent != "" {
 		b.Header.SetString("sent_at", sent)
 	}

@@ -26,14 +26,20 @@ var ignoredReasons = []string{"invalid", "release", "too_old", "in_future"}
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
-		sessions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "release_sessions_total",
-			Help: "Sessions by release and what became of them. Crash-free rate: 1 - increase(status=crashed) / increase(status=started)."},
+		sessions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "release_sessions_total",
+			Help: "Sessions by release and what became of them. Crash-free rate: 1 - increase(status=crashed) / increase(status=started).",
+		},
 			[]string{"project", "environment", "release", "status"}),
-		errors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "release_errors_total",
-			Help: "Error events by release, before storm control: exact even when not all are relayed. handled is true, false or unknown."},
+		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "release_errors_total",
+			Help: "Error events by release, before storm control: exact even when not all are relayed. handled is true, false or unknown.",
+		},
 			[]string{"project", "environment", "release", "level", "handled"}),
-		ignored: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "release_sessions_ignored_total",
-			Help: "Session updates that were not counted: not readable, no valid release, older than five days, or in the future."},
+		ignored: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "release_sessions_ignored_total",
+			Help: "Session updates that were not counted: not readable, no valid release, older than five days, or in the future.",
+		},
 			[]string{"project", "reason"}),
 		users: prometheus.NewDesc("release_users_estimate",
 			"Different users with a session today (UTC), estimated to about 1 %. Starts from zero at midnight and at a restart.",

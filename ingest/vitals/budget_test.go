@@ -14,8 +14,10 @@ import (
 // budget covers, as a scrape would see them.
 func (h *harness) labelSets() int {
 	sets := map[string]bool{}
-	for _, family := range append([]string{"web_vitals_ratings_total", "mobile_ttid_seconds", "mobile_ttfd_seconds", "mobile_frames_total",
-		"mobile_stalls_total", "mobile_stall_longest_seconds"}, families[:]...) {
+	for _, family := range append([]string{
+		"web_vitals_ratings_total", "mobile_ttid_seconds", "mobile_ttfd_seconds", "mobile_frames_total",
+		"mobile_stalls_total", "mobile_stall_longest_seconds",
+	}, families[:]...) {
 		for _, m := range h.series(family) {
 			sets[fmt.Sprintf("%q %q %q %q", label(m, "environment"), label(m, "route"), label(m, "device"), label(m, "os"))] = true
 		}
@@ -41,8 +43,10 @@ var hostileWords = []string{"", "__other__", "\xff\xfe", "a\nb", "{}", `"`, "pro
 // flood sends n beacons with forged labels of every kind.
 func (h *harness) flood(rng *rand.Rand, n int) {
 	for i := range n {
-		b := schemas.Beacon{URL: "https://" + junk(rng)[1:] + junk(rng), Device: hostileWords[rng.IntN(len(hostileWords))],
-			Environment: hostileWords[rng.IntN(len(hostileWords))], Release: fmt.Sprint("forged-", i), OS: "ios"}
+		b := schemas.Beacon{
+			URL: "https://" + junk(rng)[1:] + junk(rng), Device: hostileWords[rng.IntN(len(hostileWords))],
+			Environment: hostileWords[rng.IntN(len(hostileWords))], Release: fmt.Sprint("forged-", i), OS: "ios",
+		}
 		if rng.IntN(4) == 0 {
 			b.Environment = fmt.Sprint("env-", i)
 		}
@@ -69,8 +73,10 @@ func TestForgedLabelsStayWithinTheBudget(t *testing.T) {
 			rng := rand.New(rand.NewPCG(1, 2))
 			h := newHarness(t, Config{})
 			real := func(i int) {
-				h.Record(h.req, &schemas.Beacon{Route: fmt.Sprintf("/page-%c", 'a'+i%routes), Device: []string{"mobile", "desktop"}[i/routes%2],
-					Environment: "production", Vitals: []schemas.Vital{one("LCP", 100, "")}})
+				h.Record(h.req, &schemas.Beacon{
+					Route: fmt.Sprintf("/page-%c", 'a'+i%routes), Device: []string{"mobile", "desktop"}[i/routes%2],
+					Environment: "production", Vitals: []schemas.Vital{one("LCP", 100, "")},
+				})
 			}
 			sent := 0
 			if junkFirst {

@@ -89,8 +89,10 @@ func newMetrics(reg prometheus.Registerer, pending func() float64, limit int) *m
 		sets: gauge("web_vitals_label_sets",
 			"Label sets in use of those the series budget allows (web_vitals_label_sets_limit).",
 			"project"),
-		early: prometheus.NewCounter(prometheus.CounterOpts{Name: "web_vitals_settled_early_total",
-			Help: "Page views counted before their time because the table of waiting ones was full. Raise its size when it grows."}),
+		early: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "web_vitals_settled_early_total",
+			Help: "Page views counted before their time because the table of waiting ones was full. Raise its size when it grows.",
+		}),
 		ttid: histogram("mobile_ttid_seconds", "Time to initial display of a screen.", ttid, mobileLabels, nil),
 		ttfd: histogram("mobile_ttfd_seconds", "Time to full display of a screen.", ttfd, mobileLabels, nil),
 		frames: counter("mobile_frames_total",
@@ -119,10 +121,14 @@ func newMetrics(reg prometheus.Registerer, pending func() float64, limit int) *m
 	}
 	reg.MustRegister(m.ratings, m.navigations, m.releases, m.rejected, m.late, m.folded, m.traffic, m.biased, m.sets, m.early,
 		m.ttid, m.ttfd, m.frames, m.stalls, m.stallLongest,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "web_vitals_pending",
-			Help: "Page views waiting to settle before they are counted."}, pending),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "web_vitals_label_sets_limit",
-			Help: "Label sets one project may have at most (vitals.series_per_project)."}, func() float64 { return float64(limit) }))
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "web_vitals_pending",
+			Help: "Page views waiting to settle before they are counted.",
+		}, pending),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "web_vitals_label_sets_limit",
+			Help: "Label sets one project may have at most (vitals.series_per_project).",
+		}, func() float64 { return float64(limit) }))
 	return m
 }
 

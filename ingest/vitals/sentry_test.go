@@ -23,7 +23,6 @@ const fixtures = "../../schemas/testdata/fixtures"
 type fixture struct {
 	dir    string
 	header http.Header
-	query  map[string][]string
 	body   []byte
 }
 
@@ -198,8 +197,10 @@ func (h *harness) item(typ, contentType, payload string) {
 	if contentType != "" {
 		head.SetString("content_type", contentType)
 	}
-	b := &ingest.Batch{Request: h.req, Header: schemas.EmptyHeader(),
-		Items: []*ingest.Item{ingest.NewItem(schemas.Item{Header: head, Payload: schemas.Bytes(payload)})}}
+	b := &ingest.Batch{
+		Request: h.req, Header: schemas.EmptyHeader(),
+		Items: []*ingest.Item{ingest.NewItem(schemas.Item{Header: head, Payload: schemas.Bytes(payload)})},
+	}
 	if err := h.FromSentry().Apply(b); err != nil {
 		h.t.Fatal(err)
 	}
@@ -232,12 +233,22 @@ func TestShapesOfOlderAndNewerSDKs(t *testing.T) {
 		{"display times", "transaction", "", pageload("navigation", `{"time_to_initial_display":{"value":400},"time_to_full_display":{"value":800}}`), "mobile_ttfd_seconds", []string{"route", "/product/:id"}, 1},
 		{"frames", "transaction", "", pageload("ui.load", `{"frames_total":{"value":120},"frames_slow":{"value":7},"frames_frozen":{"value":1}}`), "mobile_frames_total", []string{"kind", "slow"}, 7},
 		{"stalls", "transaction", "", pageload("ui.load", `{"stall_count":{"value":3},"stall_longest_time":{"value":250},"stall_total_time":{"value":500}}`), "mobile_stalls_total", nil, 3},
-		{"INP span of version 1", "span", "", `{"op":"ui.interaction.click","trace_id":"0123456789abcdef0123456789abcdef","span_id":"0123456789abcdef","measurements":{"inp":{"value":208,"unit":"millisecond"}},"data":{"release":"a@1","environment":"staging","transaction":"/product/:id","sentry.source":"route"}}`,
-			"web_vitals_inp_seconds", []string{"route", "/product/:id", "environment", "staging"}, 1},
-		{"app vitals in a span", "span", v2, `{"items":[{"trace_id":"0123456789abcdef0123456789abcdef","span_id":"0123456789abcdef","is_segment":true,"name":"Home","attributes":{"sentry.op":{"value":"ui.load"},"sentry.source":{"value":"view"},"app.vitals.start.value":{"value":900,"type":"double"},"app.vitals.start.type":{"value":"warm","type":"string"},"app.vitals.ttid.value":{"value":300},"os.name":{"value":"iOS"}}}]}`,
-			"mobile_app_start_seconds", []string{"type", "warm", "os", "ios"}, 1},
-		{"frames of a span inside a screen", "span", v2, `{"items":[{"trace_id":"0123456789abcdef0123456789abcdef","span_id":"0123456789abcdef","is_segment":false,"attributes":{"app.vitals.frames.slow.count":{"value":3}}}]}`,
-			"mobile_frames_total", nil, 0},
+		{
+			"INP span of version 1", "span", "", `{"op":"ui.interaction.click","trace_id":"0123456789abcdef0123456789abcdef","span_id":"0123456789abcdef","measurements":{"inp":{"value":208,"unit":"millisecond"}},"data":{"release":"a@1","environment":"staging","transaction":"/product/:id","sentry.source":"route"}}`,
+			"web_vitals_inp_seconds",
+			[]string{"route", "/product/:id", "environment", "staging"},
+			1,
+		},
+		{
+			"app vitals in a span", "span", v2, `{"items":[{"trace_id":"0123456789abcdef0123456789abcdef","span_id":"0123456789abcdef","is_segment":true,"name":"Home","attributes":{"sentry.op":{"value":"ui.load"},"sentry.source":{"value":"view"},"app.vitals.start.value":{"value":900,"type":"double"},"app.vitals.start.type":{"value":"warm","type":"string"},"app.vitals.ttid.value":{"value":300},"os.name":{"value":"iOS"}}}]}`,
+			"mobile_app_start_seconds",
+			[]string{"type", "warm", "os", "ios"},
+			1,
+		},
+		{
+			"frames of a span inside a screen", "span", v2, `{"items":[{"trace_id":"0123456789abcdef0123456789abcdef","span_id":"0123456789abcdef","is_segment":false,"attributes":{"app.vitals.frames.slow.count":{"value":3}}}]}`,
+			"mobile_frames_total", nil, 0,
+		},
 		{"without an id", "span", v2, `{"items":[{"attributes":{"browser.web_vital.lcp.value":{"value":3}}}]}`, "web_vitals_ratings_total", nil, 0},
 		{"broken", "span", v2, `{"items":[{"attributes":{"browser.web_vital.lcp.value"`, "web_vitals_ratings_total", nil, 0},
 	} {

@@ -146,8 +146,12 @@ func TestWhatCannotBeTrueIsRejectedByReason(t *testing.T) {
 		used   int
 		reason map[string]float64 // "vital/reason"
 	}{
-		{"not a number", []schemas.Vital{one("LCP", math.NaN(), ""), one("CLS", math.Inf(1), ""), none}, 0,
-			map[string]float64{"LCP/not_a_number": 2, "CLS/not_a_number": 1}},
+		{
+			"not a number",
+			[]schemas.Vital{one("LCP", math.NaN(), ""), one("CLS", math.Inf(1), ""), none},
+			0,
+			map[string]float64{"LCP/not_a_number": 2, "CLS/not_a_number": 1},
+		},
 		{"negative", []schemas.Vital{one("TTFB", -3, "")}, 0, map[string]float64{"TTFB/negative": 1}},
 		{"zero LCP", []schemas.Vital{one("LCP", 0, "")}, 0, map[string]float64{"LCP/zero": 1}},
 		{"zero CLS, INP, TTFB are fine", []schemas.Vital{one("CLS", 0, ""), one("INP", 0, ""), one("TTFB", 0, "")}, 3, nil},
@@ -155,10 +159,18 @@ func TestWhatCannotBeTrueIsRejectedByReason(t *testing.T) {
 		{"CLS to 10", []schemas.Vital{one("CLS", 10, ""), one("CLS", 10.01, "")}, 1, map[string]float64{"CLS/too_large": 1}},
 		{"FID is retired", []schemas.Vital{one("FID", 10, "")}, 0, map[string]float64{"FID/unsupported": 1}},
 		{"unknown", []schemas.Vital{one("XYZ", 10, ""), one("<script>", 1, "")}, 0, map[string]float64{"other/unknown_vital": 2}},
-		{"first paint after the largest", []schemas.Vital{one("FCP", 900, ""), one("LCP", 800, ""), one("INP", 8, "")}, 1,
-			map[string]float64{"FCP/inconsistent": 1, "LCP/inconsistent": 1}},
-		{"first byte after the first paint", []schemas.Vital{one("TTFB", 900, ""), one("FCP", 800, ""), one("LCP", 900, "")}, 1,
-			map[string]float64{"TTFB/inconsistent": 1, "FCP/inconsistent": 1}},
+		{
+			"first paint after the largest",
+			[]schemas.Vital{one("FCP", 900, ""), one("LCP", 800, ""), one("INP", 8, "")},
+			1,
+			map[string]float64{"FCP/inconsistent": 1, "LCP/inconsistent": 1},
+		},
+		{
+			"first byte after the first paint",
+			[]schemas.Vital{one("TTFB", 900, ""), one("FCP", 800, ""), one("LCP", 900, "")},
+			1,
+			map[string]float64{"TTFB/inconsistent": 1, "FCP/inconsistent": 1},
+		},
 		{"LCP grows within a batch", []schemas.Vital{one("LCP", 196, "a"), one("FCP", 196, "b"), one("LCP", 468, "a")}, 3, nil},
 		{"TTFB of a soft navigation is discarded", []schemas.Vital{softTTFB}, 1, map[string]float64{"TTFB/soft_navigation": 1}},
 		{"a bad entry does not cost its neighbour", []schemas.Vital{one("LCP", -1, ""), one("CLS", 0.1, "")}, 1, map[string]float64{"LCP/negative": 1}},
