@@ -78,6 +78,7 @@ func (l *ledger) open(project string) {
 		l.received.WithLabelValues(project, string(c))
 		l.inSpool.WithLabelValues(project, string(c))
 		l.recovered.WithLabelValues(project, string(c))
+		l.requeued.WithLabelValues(project, string(c))
 		for _, o := range schemas.Outcomes {
 			l.outcome.WithLabelValues(project, string(c), string(o), "")
 		}
