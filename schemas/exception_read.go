@@ -118,9 +118,8 @@ func (r *exceptionReader) stack(i int, ex *Exception) (end int) {
 	})
 }
 
-// frameSpace is where a list grows, so that one of the right size is left. On
-// the stack it would be what makes the goroutines of idle connections grow
-// theirs anew for every event.
+// frameSpace is where a list grows, so that one of the right size is left: how
+// many frames there are is only known behind the last.
 var frameSpace = sync.Pool{New: func() any { s := make([]Frame, 0, 64); return &s }}
 
 // frames reads the list at i and keeps the last MaxFrames.
