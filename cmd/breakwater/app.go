@@ -104,7 +104,7 @@ func newApp(path string, cfg *config.Config, env config.Lookup, log zerolog.Logg
 	sc := spoolConfig(cfg)
 	sc.Logger, sc.Observer, sc.Registerer = log.With().Str("part", "spool").Logger(), a.ledger, a.registry
 	if a.spool, err = disk.Open(sc); err != nil {
-		return a, fmt.Errorf("opening the spool in %s: %w", cfg.Spool.Dir, err)
+		return a, err // names the folder
 	}
 
 	// The way out.
