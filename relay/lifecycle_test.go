@@ -331,4 +331,4 @@ func TestSpoolThatCloses(t *testing.T) {
 	})
 }
 
-var _ relay.Destination = (relaytest.Func)(nil)
+var _ relay.Destination = relaytest.Func(nil)

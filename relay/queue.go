@@ -241,4 +241,4 @@ func (q *queue) limiter() bool {
 	return ok
 }
 
-var _ Source = (spool.Spool)(nil)
+var _ Source = spool.Spool(nil)

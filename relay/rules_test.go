@@ -129,7 +129,9 @@ func TestLimitPlan(t *testing.T) {
 		"long over all: drop":          {[]string{"event", "session"}, lims{long()}, 0, []bool{true, true}},
 		"an event takes what depends on it": {
 			[]string{"event", "attachment", "user_report", "session", "log", "client_report", "new_thing"},
-			lims{long("error")}, 0, []bool{true, true, true, false, false, false, false},
+			lims{long("error")},
+			0,
+			[]bool{true, true, true, false, false, false, false},
 		},
 		"a transaction takes its profile":           {[]string{"transaction", "profile"}, lims{long("transaction")}, 0, []bool{true, true}},
 		"a profile goes alone":                      {[]string{"transaction", "profile"}, lims{long("profile")}, 0, []bool{false, true}},

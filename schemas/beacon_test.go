@@ -96,11 +96,15 @@ func TestDecodeBeaconForms(t *testing.T) {
 func TestDecodeBeacon(t *testing.T) {
 	lcp := Vital{Name: "LCP", Value: 1834.2, ID: "v5-1", HasValue: true}
 	const m = `{"name":"LCP","value":1834.2,"id":"v5-1"}`
-	wrapper := Beacon{Route: "/product/:id", URL: "https://shop.example/product/42", Release: "shop@1.4.2", Environment: "production", Device: "mobile", OS: "iOS 18",
-		SampleRate: 0.5, TraceID: strings.Repeat("ab", 16), Vitals: []Vital{lcp}}
+	wrapper := Beacon{
+		Route: "/product/:id", URL: "https://shop.example/product/42", Release: "shop@1.4.2", Environment: "production", Device: "mobile", OS: "iOS 18",
+		SampleRate: 0.5, TraceID: strings.Repeat("ab", 16), Vitals: []Vital{lcp},
+	}
 	const fields = `"route":"/product/:id","url":"https://shop.example/product/42","release":"shop@1.4.2","environment":"production","device":"mobile","os":"iOS 18","sample_rate":0.5,"trace_id":"ABABABABABABABABABABABABABABABAB"`
-	query := url.Values{"route": {"/product/:id"}, "url": {"https://shop.example/product/42"}, "release": {"shop@1.4.2"}, "environment": {"production"},
-		"device": {"mobile"}, "os": {"iOS 18"}, "sample_rate": {"0.5"}, "trace_id": {strings.Repeat("ab", 16)}}
+	query := url.Values{
+		"route": {"/product/:id"}, "url": {"https://shop.example/product/42"}, "release": {"shop@1.4.2"}, "environment": {"production"},
+		"device": {"mobile"}, "os": {"iOS 18"}, "sample_rate": {"0.5"}, "trace_id": {strings.Repeat("ab", 16)},
+	}
 	tests := []struct {
 		name, in, ct string
 		query        url.Values
@@ -124,17 +128,27 @@ func TestDecodeBeacon(t *testing.T) {
 		{name: "no vitals", in: `{"vitals":[]}`, want: Beacon{Vitals: []Vital{}}},
 		{name: "vitals null", in: `{"vitals":null}`, rejected: []Rejected{{"", "not_object"}}},
 		{name: "empty object", in: `{}`, rejected: []Rejected{{"", "no_name"}}},
-		{name: "bad neighbours", in: `[1,"x",null,[],{"value":1},{"name":7,"value":1},` + m + `,{"name":"CLS","value":1,"id":"` + strings.Repeat("i", 129) + `"}]`, want: Beacon{Vitals: []Vital{lcp}},
-			rejected: []Rejected{{"", "not_object"}, {"", "not_object"}, {"", "not_object"}, {"", "not_object"}, {"", "no_name"}, {"", "no_name"}, {"CLS", "bad_id"}}},
-		{name: "values", in: `[{"name":"a","value":"1"},{"name":"b"},{"name":"c","value":null},{"name":"d","value":0},{"name":"e","value":-1},{"name":"f","value":1e400},{"name":"g","value":1e-400}]`,
-			want: Beacon{Vitals: []Vital{{Name: "a"}, {Name: "b"}, {Name: "c"}, {Name: "d", HasValue: true}, {Name: "e", Value: -1, HasValue: true}, {Name: "f", Value: math.MaxFloat64, HasValue: true}, {Name: "g", HasValue: true}}}},
+		{
+			name: "bad neighbours", in: `[1,"x",null,[],{"value":1},{"name":7,"value":1},` + m + `,{"name":"CLS","value":1,"id":"` + strings.Repeat("i", 129) + `"}]`, want: Beacon{Vitals: []Vital{lcp}},
+			rejected: []Rejected{{"", "not_object"}, {"", "not_object"}, {"", "not_object"}, {"", "not_object"}, {"", "no_name"}, {"", "no_name"}, {"CLS", "bad_id"}},
+		},
+		{
+			name: "values", in: `[{"name":"a","value":"1"},{"name":"b"},{"name":"c","value":null},{"name":"d","value":0},{"name":"e","value":-1},{"name":"f","value":1e400},{"name":"g","value":1e-400}]`,
+			want: Beacon{Vitals: []Vital{{Name: "a"}, {Name: "b"}, {Name: "c"}, {Name: "d", HasValue: true}, {Name: "e", Value: -1, HasValue: true}, {Name: "f", Value: math.MaxFloat64, HasValue: true}, {Name: "g", HasValue: true}}},
+		},
 		{name: "form values that are not numbers", in: "name=LCP&value=NaN", want: Beacon{Vitals: []Vital{{Name: "LCP"}}}},
 		{name: "form value hexadecimal", in: "name=LCP&value=0x10", want: Beacon{Vitals: []Vital{{Name: "LCP"}}}},
-		{name: "soft navigation", in: `[{"name":"INP","value":8,"id":"v6-1","navigationType":"soft-navigation","navigationId":77,"navigationURL":"https://a/b","navigationStartTime":12.5,"attribution":{"a":[1]}},{"name":"INP","value":9,"navigationId":"77","navigationURL":"https://a/b","attribution":"x"}]`,
-			want: Beacon{Vitals: []Vital{{Name: "INP", Value: 8, ID: "v6-1", HasValue: true, NavigationType: "soft-navigation", NavigationID: "77", NavigationURL: "https://a/b", NavigationStartTime: 12.5, Attribution: []byte(`{"a":[1]}`)},
-				{Name: "INP", Value: 9, HasValue: true, NavigationID: "77", NavigationURL: "https://a/b"}}}},
-		{name: "wrapper fields that break the schema", in: `{"route":["x"],"url":"` + strings.Repeat("u", 9000) + `","release":"a/b","environment":"none","device":"fridge","os":{},"sample_rate":2,"trace_id":"xyz","vitals":[` + m + `]}`,
-			want: Beacon{Vitals: []Vital{lcp}, Ignored: []string{"route", "url", "release", "environment", "device", "os", "sample_rate", "trace_id"}}},
+		{
+			name: "soft navigation", in: `[{"name":"INP","value":8,"id":"v6-1","navigationType":"soft-navigation","navigationId":77,"navigationURL":"https://a/b","navigationStartTime":12.5,"attribution":{"a":[1]}},{"name":"INP","value":9,"navigationId":"77","navigationURL":"https://a/b","attribution":"x"}]`,
+			want: Beacon{Vitals: []Vital{
+				{Name: "INP", Value: 8, ID: "v6-1", HasValue: true, NavigationType: "soft-navigation", NavigationID: "77", NavigationURL: "https://a/b", NavigationStartTime: 12.5, Attribution: []byte(`{"a":[1]}`)},
+				{Name: "INP", Value: 9, HasValue: true, NavigationID: "77", NavigationURL: "https://a/b"},
+			}},
+		},
+		{
+			name: "wrapper fields that break the schema", in: `{"route":["x"],"url":"` + strings.Repeat("u", 9000) + `","release":"a/b","environment":"none","device":"fridge","os":{},"sample_rate":2,"trace_id":"xyz","vitals":[` + m + `]}`,
+			want: Beacon{Vitals: []Vital{lcp}, Ignored: []string{"route", "url", "release", "environment", "device", "os", "sample_rate", "trace_id"}},
+		},
 		{name: "wrapper fields null", in: `{"route":null,"device":null,"vitals":[` + m + `]}`, want: Beacon{Vitals: []Vital{lcp}}},
 		{name: "sample rate as text", in: `{"sample_rate":"0.25","vitals":[` + m + `]}`, want: Beacon{SampleRate: 0.25, Vitals: []Vital{lcp}}},
 		{name: "long name is cut", in: `{"name":"` + strings.Repeat("ü", 60) + `","value":1}`, want: Beacon{Vitals: []Vital{{Name: strings.Repeat("ü", 32), Value: 1, HasValue: true}}}},

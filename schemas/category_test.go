@@ -82,8 +82,10 @@ func TestItemTypes(t *testing.T) {
 			t.Errorf("%s counts as %q, which no metric shows", typ, it.Category)
 		}
 	}
-	for typ, want := range map[string]bool{"": false, "event.attachment": false, "event.view_hierarchy": false, "unreal.logs": false,
-		"event.minidump": true, "event.applecrashreport": true, "event.payload": true, "event.breadcrumbs": true, "playstation.prosperodump": true} {
+	for typ, want := range map[string]bool{
+		"": false, "event.attachment": false, "event.view_hierarchy": false, "unreal.logs": false,
+		"event.minidump": true, "event.applecrashreport": true, "event.payload": true, "event.breadcrumbs": true, "playstation.prosperodump": true,
+	} {
 		if CreatesEvent(typ) != want {
 			t.Errorf("attachment type %q", typ)
 		}

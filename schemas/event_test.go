@@ -128,8 +128,10 @@ func TestParseTimestamp(t *testing.T) {
 
 func TestExceptions(t *testing.T) {
 	yes, no := true, false
-	one := []Exception{{Type: "TypeError", Value: "x", Module: "m", Handled: &no, MechanismType: "onerror",
-		Frames: []Frame{{Filename: "a.js", AbsPath: "https://a/a.js", Function: "f", Module: "mod", Lineno: 3, Colno: 4, InApp: &yes}, {Function: "g"}}}}
+	one := []Exception{{
+		Type: "TypeError", Value: "x", Module: "m", Handled: &no, MechanismType: "onerror",
+		Frames: []Frame{{Filename: "a.js", AbsPath: "https://a/a.js", Function: "f", Module: "mod", Lineno: 3, Colno: 4, InApp: &yes}, {Function: "g"}},
+	}}
 	const ex = `{"type":"TypeError","value":"x","module":"m","mechanism":{"type":"onerror","handled":false},"stacktrace":{"frames":[` +
 		`{"filename":"a.js","abs_path":"https://a/a.js","function":"f","module":"mod","lineno":3,"colno":"4","in_app":true},null,{"function":"g","lineno":-1,"in_app":"maybe"}]}}`
 	tests := []struct {
@@ -223,8 +225,10 @@ func TestAddTags(t *testing.T) {
 		{"empty array", `{"tags":[]}`, `{"tags":[["gateway.project","shop"]]}`},
 		{"pairs", `{"tags":[["a", "b"]]}`, `{"tags":[["a", "b"],["gateway.project","shop"]]}`},
 		{"pairs with the key", `{"tags":[["gateway.project","forged"],["a","b"],null]}`, `{"tags":[["a","b"],null,["gateway.project","shop"]]}`},
-		{"key and value objects", `{"tags":[{"key":"a","value":"b"},{"value":"forged","key":"gateway.project"}]}`,
-			`{"tags":[{"key":"a","value":"b"},{"key":"gateway.project","value":"shop"}]}`},
+		{
+			"key and value objects", `{"tags":[{"key":"a","value":"b"},{"value":"forged","key":"gateway.project"}]}`,
+			`{"tags":[{"key":"a","value":"b"},{"key":"gateway.project","value":"shop"}]}`,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			e := event(t, tt.in)
@@ -448,9 +452,11 @@ func FuzzEvent(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, get := range []func(*Event) string{(*Event).Type, (*Event).EventID, (*Event).Release, (*Event).Dist, (*Event).Environment, (*Event).Level,
+		for _, get := range []func(*Event) string{
+			(*Event).Type, (*Event).EventID, (*Event).Release, (*Event).Dist, (*Event).Environment, (*Event).Level,
 			(*Event).Platform, (*Event).Transaction, (*Event).TransactionSource, (*Event).Message, (*Event).Logger, (*Event).UserIP, (*Event).RequestURL,
-			(*Event).UserAgent, (*Event).SDKName, (*Event).SDKVersion, (*Event).InferIP} {
+			(*Event).UserAgent, (*Event).SDKName, (*Event).SDKVersion, (*Event).InferIP,
+		} {
 			get(e)
 		}
 		e.Timestamp()

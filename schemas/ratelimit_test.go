@@ -29,7 +29,8 @@ func TestParseRateLimits(t *testing.T) {
 		{name: "Retry-After on 200 is not a limit", status: 200, after: "5"},
 		{name: "documented example", status: 429, limits: []string{"60:transaction;error:organization:quota_exceeded, 2700:metric_bucket:project:reason:custom"}, want: []RateLimit{
 			{Categories: []Category{CategoryError, CategoryTransaction}, Scope: "organization", Reason: "quota_exceeded", Until: inSecs(60)},
-			{Categories: []Category{CategoryMetricBucket}, Scope: "project", Reason: "reason", Until: inSecs(2700)}}},
+			{Categories: []Category{CategoryMetricBucket}, Scope: "project", Reason: "reason", Until: inSecs(2700)},
+		}},
 		{name: "on a 200", status: 200, limits: []string{"2:error:project:quota_exceeded"}, want: one(2, "project", "quota_exceeded", CategoryError)},
 		{name: "all categories", status: 429, limits: []string{"60::organization"}, want: one(60, "organization", "")},
 		{name: "only seconds and colon", status: 429, limits: []string{"60:"}, want: one(60, "key", "")},

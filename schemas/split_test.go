@@ -15,8 +15,12 @@ func TestSplit(t *testing.T) {
 		Envelope: Envelope{Header: header},
 	}
 	for _, it := range []struct{ typ, payload string }{
-		{"client_report", `{}`}, {"event", `{"event_id":"00000000000000000000000000000001"}`}, {"attachment", `x`},
-		{"event", `{"event_id":"00000000-0000-0000-0000-000000000002","release":"b@2"}`}, {"session", `{}`}, {"event", `nonsense`},
+		{"client_report", `{}`},
+		{"event", `{"event_id":"00000000000000000000000000000001"}`},
+		{"attachment", `x`},
+		{"event", `{"event_id":"00000000-0000-0000-0000-000000000002","release":"b@2"}`},
+		{"session", `{}`},
+		{"event", `nonsense`},
 	} {
 		rec.Envelope.Items = append(rec.Envelope.Items, Item{Header: NewItemHeader(it.typ), Payload: Bytes(it.payload)})
 		rec.Meta.Counts = append(rec.Meta.Counts, Count{categoryOf(it.typ), 1})
@@ -42,10 +46,16 @@ func TestSplit(t *testing.T) {
 		got = append(got, x)
 	}
 	want := []row{
-		{`{"event_id":"00000000000000000000000000000001","sent_at":"2026-11-03T12:00:00Z"}`, "00000000000000000000000000000001", "a@1", "f",
-			[]string{"client_report {}", `event {"event_id":"00000000000000000000000000000001"}`, "attachment x", "session {}"}, 4},
-		{`{"sent_at":"2026-11-03T12:00:00Z","event_id":"00000000000000000000000000000002"}`, "00000000000000000000000000000002", "b@2", "",
-			[]string{`event {"event_id":"00000000-0000-0000-0000-000000000002","release":"b@2"}`}, 1},
+		{
+			`{"event_id":"00000000000000000000000000000001","sent_at":"2026-11-03T12:00:00Z"}`, "00000000000000000000000000000001", "a@1", "f",
+			[]string{"client_report {}", `event {"event_id":"00000000000000000000000000000001"}`, "attachment x", "session {}"},
+			4,
+		},
+		{
+			`{"sent_at":"2026-11-03T12:00:00Z","event_id":"00000000000000000000000000000002"}`, "00000000000000000000000000000002", "b@2", "",
+			[]string{`event {"event_id":"00000000-0000-0000-0000-000000000002","release":"b@2"}`},
+			1,
+		},
 		{`{"sent_at":"2026-11-03T12:00:00Z"}`, "", "", "", []string{"event nonsense"}, 1},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

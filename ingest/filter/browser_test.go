@@ -45,8 +45,14 @@ var agents = []struct {
 	{"Mozilla/5.0 (Linux; Android 11; SM-G960U) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/20.0 Chrome/106.0.5249.126 Mobile Safari/537.36", browser{}},
 	{"Mozilla/5.0 (iPhone; CPU iPhone OS 14_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148 [FBAN/FBIOS;FBDV/iPhone11,8]", browser{}},
 	{"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", browser{}},
-	{"okhttp/4.12.0", browser{}}, {"sentry-cocoa/8.1", browser{}}, {"Shop/12 CFNetwork/1410.0.3 Darwin/22.6.0", browser{}},
-	{"curl/8.0", browser{}}, {"", browser{}}, {"Opera/", browser{}}, {"MSIE ", browser{}}, {"Mozilla/5.0", browser{}},
+	{"okhttp/4.12.0", browser{}},
+	{"sentry-cocoa/8.1", browser{}},
+	{"Shop/12 CFNetwork/1410.0.3 Darwin/22.6.0", browser{}},
+	{"curl/8.0", browser{}},
+	{"", browser{}},
+	{"Opera/", browser{}},
+	{"MSIE ", browser{}},
+	{"Mozilla/5.0", browser{}},
 }
 
 func TestParseBrowser(t *testing.T) {
@@ -80,8 +86,11 @@ func TestLegacyBrowsers(t *testing.T) {
 		{"android_pre_4", []browser{{"android", 3}}, []browser{{"android", 4}}},
 		{"safari_pre_6", []browser{{"safari", 5}}, []browser{{"safari", 6}}},
 		{"edge_pre_79", []browser{{"edge", 18}, {"edge", 78}}, []browser{{"edge", 79}}},
-		{"default", []browser{{"ie", 9}, {"opera", 14}, {"opera_mini", 7}, {"android", 3}, {"safari", 5}},
-			[]browser{{"ie", 10}, {"opera", 15}, {"opera_mini", 8}, {"android", 4}, {"safari", 6}, {"chrome", 1}, {"firefox", 1}, {"edge", 12}}},
+		{
+			"default",
+			[]browser{{"ie", 9}, {"opera", 14}, {"opera_mini", 7}, {"android", 3}, {"safari", 5}},
+			[]browser{{"ie", 10}, {"opera", 15}, {"opera_mini", 8}, {"android", 4}, {"safari", 6}, {"chrome", 1}, {"firefox", 1}, {"edge", 12}},
+		},
 	} {
 		if !slices.Contains(LegacyBrowserNames, tc.name) {
 			t.Errorf("%s is not a name", tc.name)

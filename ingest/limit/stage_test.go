@@ -22,21 +22,31 @@ func TestApplyDropsTogether(t *testing.T) {
 		items  []string
 		want   string
 	}{
-		{"an error takes what depends on it, nothing else", limited("error"),
+		{
+			"an error takes what depends on it, nothing else", limited("error"),
 			[]string{"attachment", "event", "user_report", "session", "client_report", "log", "profile"},
-			"attachment:rate_limited/quota event:rate_limited/quota user_report:rate_limited/quota session client_report log profile:rate_limited/quota"},
-		{"attachments alone", limited("attachment"),
+			"attachment:rate_limited/quota event:rate_limited/quota user_report:rate_limited/quota session client_report log profile:rate_limited/quota",
+		},
+		{
+			"attachments alone", limited("attachment"),
 			[]string{"event", "attachment", "minidump"},
-			"event attachment:rate_limited/quota attachment"},
-		{"a crash without an event item", limited("error"),
+			"event attachment:rate_limited/quota attachment",
+		},
+		{
+			"a crash without an event item", limited("error"),
 			[]string{"attachment", "minidump", "session"},
-			"attachment:rate_limited/quota attachment:rate_limited/quota session"},
-		{"a crash with an event item", limited("error"),
+			"attachment:rate_limited/quota attachment:rate_limited/quota session",
+		},
+		{
+			"a crash with an event item", limited("error"),
 			[]string{"event", "minidump", "attachment"},
-			"event:rate_limited/quota attachment:rate_limited/quota attachment:rate_limited/quota"},
-		{"a transaction and its profile", limited("transaction"),
+			"event:rate_limited/quota attachment:rate_limited/quota attachment:rate_limited/quota",
+		},
+		{
+			"a transaction and its profile", limited("transaction"),
 			[]string{"transaction", "profile"},
-			"transaction:rate_limited/quota profile:rate_limited/quota"},
+			"transaction:rate_limited/quota profile:rate_limited/quota",
+		},
 		{"a profile only", limited("profile"), []string{"transaction", "profile"}, "transaction profile:rate_limited/quota"},
 		{"sessions only", limited("session"), []string{"event", "session", "sessions"}, "event session:rate_limited/quota sessions:rate_limited/quota"},
 		{"a replay goes whole", limited("replay"), []string{"replay_event", "replay_recording"}, "replay_event:rate_limited/quota replay_recording:rate_limited/quota"},
@@ -143,19 +153,33 @@ func TestUpstreamLimitsAreMergedAndNeverShortened(t *testing.T) {
 		want     string
 		fate     string
 	}{
-		{"a longer one of the same category wins", fixedUpstream{{Categories: []schemas.Category{"error"}, Scope: "project", Reason: "spike", Until: at(300)}},
-			"300:error:project:spike", "event:rate_limited/upstream session"},
-		{"the longer one stands last, as SDKs let it overwrite", fixedUpstream{
-			{Categories: []schemas.Category{"error"}, Scope: "organization", Reason: "long", Until: at(300)},
-			{Categories: []schemas.Category{"error"}, Scope: "key", Reason: "short", Until: at(20)}},
-			"20:error:key:short, 300:error:organization:long", "event:rate_limited/upstream session"},
-		{"a short category does not hide a long all", fixedUpstream{
-			{Categories: []schemas.Category{"error"}, Scope: "key", Reason: "short", Until: at(20)},
-			{Scope: "organization", Reason: "all", Until: at(300)}},
-			"300::organization:all", "event:rate_limited/upstream session:rate_limited/upstream"},
+		{
+			"a longer one of the same category wins",
+			fixedUpstream{{Categories: []schemas.Category{"error"}, Scope: "project", Reason: "spike", Until: at(300)}},
+			"300:error:project:spike", "event:rate_limited/upstream session",
+		},
+		{
+			"the longer one stands last, as SDKs let it overwrite",
+			fixedUpstream{
+				{Categories: []schemas.Category{"error"}, Scope: "organization", Reason: "long", Until: at(300)},
+				{Categories: []schemas.Category{"error"}, Scope: "key", Reason: "short", Until: at(20)},
+			},
+			"20:error:key:short, 300:error:organization:long", "event:rate_limited/upstream session",
+		},
+		{
+			"a short category does not hide a long all",
+			fixedUpstream{
+				{Categories: []schemas.Category{"error"}, Scope: "key", Reason: "short", Until: at(20)},
+				{Scope: "organization", Reason: "all", Until: at(300)},
+			},
+			"300::organization:all", "event:rate_limited/upstream session:rate_limited/upstream",
+		},
 		{"one that ended says nothing", fixedUpstream{{Scope: "key", Until: at(-1)}}, "60:error:project:category", "event:rate_limited/category session"},
-		{"another category is announced too", fixedUpstream{{Categories: []schemas.Category{"replay"}, Scope: "key", Reason: "r", Until: at(5)}},
-			"5:replay:key:r, 60:error:project:category", "event:rate_limited/category session"},
+		{
+			"another category is announced too",
+			fixedUpstream{{Categories: []schemas.Category{"replay"}, Scope: "key", Reason: "r", Until: at(5)}},
+			"5:replay:key:r, 60:error:project:category", "event:rate_limited/category session",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			l := limiter(t, Options{}, Config{Categories: map[schemas.Category]Rate{"error": {PerSecond: 0.001, Burst: 1}}})

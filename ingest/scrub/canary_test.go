@@ -195,8 +195,10 @@ func TestKeptFieldsStay(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"exception.values.type", "exception.values.value", "exception.values.stacktrace.frames.filename",
-		"exception.values.stacktrace.frames.function", "release", "platform", "request.headers.User-Agent"} {
+	for _, path := range []string{
+		"exception.values.type", "exception.values.value", "exception.values.stacktrace.frames.filename",
+		"exception.values.stacktrace.frames.function", "release", "platform", "request.headers.User-Agent",
+	} {
 		if !checked[path] {
 			t.Errorf("no captured item has %s", path)
 		}

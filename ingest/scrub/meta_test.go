@@ -18,11 +18,15 @@ func TestRemarks(t *testing.T) {
 		{"a changed key", `{"extra":{"x@example.com":"203.0.113.5"}}`, `{"extra":{"[email]":{"":{"rem":[["@ip:replace","s",0,4]],"len":11}}}}`},
 		{"pair", `{"tags":[["secret","x"]]}`, `{"tags":{"0":{"1":{"":{"rem":[["@password:filter","s",0,10]],"len":1}}}}}`},
 		{"sentence", `{"message":"call 078-05-1120"}`, `{"message":{"":{"rem":[["@usssn:replace","s",5,13]],"len":16}}}`},
-		{"merged", `{"_meta":{"user":{"email":{"":{"rem":[["a","s",0,1]],"len":99}},"id":{"":{"len":3}}}},"user":{"email":"x@example.com","name":"x@example.com"}}`,
-			`{"user":{"email":{"":{"rem":[["a","s",0,1],["@email:replace","s",0,7]],"len":99}},"id":{"":{"len":3}},"name":{"":{"rem":[["@email:replace","s",0,7]],"len":13}}}}`},
+		{
+			"merged", `{"_meta":{"user":{"email":{"":{"rem":[["a","s",0,1]],"len":99}},"id":{"":{"len":3}}}},"user":{"email":"x@example.com","name":"x@example.com"}}`,
+			`{"user":{"email":{"":{"rem":[["a","s",0,1],["@email:replace","s",0,7]],"len":99}},"id":{"":{"len":3}},"name":{"":{"rem":[["@email:replace","s",0,7]],"len":13}}}}`,
+		},
 		{"merged into nothing", `{"_meta":null,"user":{"email":"x@example.com"}}`, `{"user":{"email":{"":{"rem":[["@email:replace","s",0,7]],"len":13}}}}`},
-		{"original values are scrubbed, remarks are not", `{"_meta":{"user":{"email":{"":{"val":"x@example.com","rem":[["@password:filter","s"]],"err":["invalid_data"]}},"password":{"":{"val":"hunter2"}}}}}`,
-			`{"user":{"email":{"":{"val":"[email]","rem":[["@password:filter","s"]],"err":["invalid_data"]}},"password":{"":{"val":"[Filtered]"}}}}`},
+		{
+			"original values are scrubbed, remarks are not", `{"_meta":{"user":{"email":{"":{"val":"x@example.com","rem":[["@password:filter","s"]],"err":["invalid_data"]}},"password":{"":{"val":"hunter2"}}}}}`,
+			`{"user":{"email":{"":{"val":"[email]","rem":[["@password:filter","s"]],"err":["invalid_data"]}},"password":{"":{"val":"[Filtered]"}}}}`,
+		},
 	}
 	r := mustCompile(t, everything())
 	for _, c := range cases {

@@ -117,29 +117,36 @@ var (
 	frame = &node{flags: freeFlags, typ: inFrame, kids: join(
 		with(kept, "filename", "abs_path", "function", "raw_function", "symbol", "module", "package", "lineno", "colno", "in_app",
 			"platform", "instruction_addr", "addr_mode", "symbol_addr", "image_addr", "function_id", "trust", "lang", "stack_start"),
-		kids{"context_line": code, "pre_context": codeLines, "post_context": codeLines, "module_metadata": typed,
-			"data": {flags: freeFlags, kids: with(kept, "sourcemap", "orig_function", "orig_filename", "orig_lineno", "orig_colno", "orig_in_app", "symbolicator_status")}},
+		kids{
+			"context_line": code, "pre_context": codeLines, "post_context": codeLines, "module_metadata": typed,
+			"data": {flags: freeFlags, kids: with(kept, "sourcemap", "orig_function", "orig_filename", "orig_lineno", "orig_colno", "orig_in_app", "symbolicator_status")},
+		},
 	)}
 	frames = &node{flags: freeFlags, elem: frame}
 	stack  = &node{flags: freeFlags, typ: inStack, kids: kids{
-		"frames": frames, "registers": deep, "lang": kept, "instruction_addr_adjustment": kept, "snapshot": kept}}
+		"frames": frames, "registers": deep, "lang": kept, "instruction_addr_adjustment": kept, "snapshot": kept,
+	}}
 
 	mechanism = &node{flags: freeFlags, kids: join(
 		with(kept, "type", "synthetic", "handled", "source", "exception_id", "parent_id", "is_exception_group"), kids{"meta": deep})}
 	exception = listed(&node{flags: freeFlags, typ: inException, kids: kids{
 		"type": kept, "value": kept, "module": kept, "thread_id": kept, "mechanism": mechanism,
-		"stacktrace": stack, "raw_stacktrace": stack, "sentry.interfaces.Stacktrace": stack}})
+		"stacktrace": stack, "raw_stacktrace": stack, "sentry.interfaces.Stacktrace": stack,
+	}})
 	thread = listed(&node{flags: freeFlags, typ: inThread, kids: kids{
-		"id": kept, "name": typed, "state": kept, "stacktrace": stack, "raw_stacktrace": stack}})
+		"id": kept, "name": typed, "state": kept, "stacktrace": stack, "raw_stacktrace": stack,
+	}})
 
 	logentry = &node{flags: textFlags | fKey, typ: inLogentry, kids: kids{"message": text, "formatted": text}}
 	user     = &node{flags: freeFlags, typ: inUser, kids: kids{"ip_address": address}}
 	headers  = &node{flags: freeFlags, fold: true, pairs: true, kids: kids{"user-agent": kept, "cookie": jar, "set-cookie": jar}}
 	request  = &node{flags: freeFlags, typ: inRequest, kids: kids{
 		"url": route, "method": kept, "query_string": query, "fragment": query, "cookies": jar, "headers": headers, "data": body,
-		"env": {flags: freeFlags, fold: true, kids: kids{"remote_addr": address}}, "inferred_content_type": kept, "api_target": kept}}
+		"env": {flags: freeFlags, fold: true, kids: kids{"remote_addr": address}}, "inferred_content_type": kept, "api_target": kept,
+	}}
 	breadcrumb = listed(&node{flags: freeFlags, typ: inBreadcrumb, kids: kids{
-		"type": kept, "category": typed, "level": kept, "timestamp": kept, "event_id": kept}})
+		"type": kept, "category": typed, "level": kept, "timestamp": kept, "event_id": kept,
+	}})
 
 	sdk = &node{does: keptScalar, typ: inSDK, rest: deep, kids: kids{"client_ip": address, "settings": settings}}
 

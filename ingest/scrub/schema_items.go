@@ -27,7 +27,8 @@ var (
 	span1 = &node{flags: freeFlags, typ: inSpan, kids: join(ids, kids{
 		"data": spanData, "attributes": attrs, "measurements": deep, "name": route, "_metrics_summary": deep,
 		"links":       {flags: freeFlags, elem: &node{flags: freeFlags, kids: join(ids, kids{"attributes": attrs})}},
-		"sentry_tags": {flags: freeFlags, kids: kids{"user.ip": address}}})}
+		"sentry_tags": {flags: freeFlags, kids: kids{"user.ip": address}},
+	})}
 
 	event = &node{flags: freeFlags, kids: join(ids,
 		with(kept, "fingerprint_version", "logger_id", "project", "key_id", "version", "checksum", "time_spent", "replay_type",
@@ -53,7 +54,8 @@ var (
 		with(route, "blocked-uri", "document-uri", "source-file", "original-policy", "blockedURL", "documentURL", "sourceFile",
 			"originalPolicy", "blocked_uri", "document_uri", "source_file", "original_policy"))}
 	report = &node{flags: freeFlags, kids: kids{
-		"csp-report": security, "body": security, "type": kept, "user_agent": agent, "url": route}}
+		"csp-report": security, "body": security, "type": kept, "user_agent": agent, "url": route,
+	}}
 
 	// containers hold their entries in items; a v1 span is its own root.
 	logEntry = &node{flags: freeFlags, typ: inLog, kids: join(
@@ -65,7 +67,8 @@ var (
 		"exited", "errored", "abnormal", "unhandled", "crashed"), kids{"did": typed, "attrs": {flags: freeFlags, typ: inSession, kids: join(
 		with(kept, "release", "environment"), kids{"ip_address": address, "user_agent": agent})}})
 	session = &node{flags: freeFlags, typ: inSession, kids: join(sessionKids, kids{
-		"aggregates": {flags: freeFlags, elem: &node{flags: freeFlags, typ: inSession, kids: sessionKids}}})}
+		"aggregates": {flags: freeFlags, elem: &node{flags: freeFlags, typ: inSession, kids: sessionKids}},
+	})}
 
 	checkIn = &node{flags: freeFlags, kids: join(with(kept, "check_in_id", "monitor_slug", "status", "duration", "environment", "release"),
 		kids{"monitor_config": deep, "contexts": contexts})}
@@ -80,7 +83,8 @@ var (
 			"transaction_name": route, "transaction": profileTx, "transactions": {flags: freeFlags, elem: profileTx},
 			"device": device, "os": device, "runtime": device,
 			"profile": {flags: freeFlags, kids: join(with(deep, "samples", "stacks", "queue_metadata"), kids{
-				"frames": frames, "thread_metadata": {flags: freeFlags, rest: &node{flags: freeFlags, kids: kids{"name": typed, "priority": kept}}}})},
+				"frames": frames, "thread_metadata": {flags: freeFlags, rest: &node{flags: freeFlags, kids: kids{"name": typed, "priority": kept}}},
+			})},
 		})}
 
 	envelopeHeader = &node{flags: freeFlags, kids: join(ids,

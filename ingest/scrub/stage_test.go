@@ -200,6 +200,7 @@ func (m *memorySpill) Size() int64 {
 	}
 	return int64(m.Len())
 }
+
 func (m *memorySpill) Open() (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(m.Bytes())), nil
 }

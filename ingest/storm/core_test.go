@@ -269,8 +269,13 @@ func TestClientIsToldToStop(t *testing.T) {
 	}{
 		{"only one error, over and over", []step{{14, 1, "", 0, false}, {1, 1, "", 0, true}}},
 		{"whoever meets the storm once is not told", []step{{100, 1, "", 0, true}, {10, 1, "192.0.2.2", 0, false}, {1, 1, "192.0.2.2", 0, true}}},
-		{"another kind of error holds it back for a window", []step{{20, 1, "", 0, true}, {1, 2, "", time.Second, false},
-			{1, 1, "", time.Second, false}, {1, 1, "", 59 * time.Second, false}, {8, 1, "", 61 * time.Second, true}}},
+		{"another kind of error holds it back for a window", []step{
+			{20, 1, "", 0, true},
+			{1, 2, "", time.Second, false},
+			{1, 1, "", time.Second, false},
+			{1, 1, "", 59 * time.Second, false},
+			{8, 1, "", 61 * time.Second, true},
+		}},
 		{"two storms at once", []step{{20, 1, "", 0, true}, {7, 2, "", 0, true}}},
 		{"before the second is a storm", []step{{20, 1, "", 0, true}, {5, 2, "", 0, false}, {1, 1, "", 0, false}}},
 		{"more kinds than are remembered", []step{{20, 1, "", 0, true}, {20, 2, "", 0, true}, {20, 3, "", 0, true}, {20, 4, "", 0, true}, {20, 5, "", 0, false}}},

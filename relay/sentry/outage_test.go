@@ -180,13 +180,24 @@ func faultsLoseNothing(t *testing.T, seed uint64) {
 	_, stop := run(t, src, log, l)
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	steps := []relaytest.Step{
-		{}, {}, {}, {}, {Delay: 3 * time.Second}, {Delay: time.Minute},
+		{},
+		{},
+		{},
+		{},
+		{Delay: 3 * time.Second},
+		{Delay: time.Minute},
 		relaytest.Status(400), relaytest.Status(403), relaytest.Status(408), relaytest.Status(413), relaytest.Status(500), relaytest.Status(502),
 		relaytest.Status(503, "Retry-After", "30"), relaytest.Status(302, "Location", "http://elsewhere/"),
 		relaytest.Status(429), relaytest.Status(429, "X-Sentry-Rate-Limits", "20:error:key"), relaytest.Status(429, "X-Sentry-Rate-Limits", "4000:session:project"),
 		relaytest.Status(200, "X-Sentry-Rate-Limits", "15:error:organization"),
-		{Fault: relaytest.ResetBefore}, {Fault: relaytest.ResetAfter}, {Fault: relaytest.Hang}, {Fault: relaytest.Garbage},
-		{Fault: relaytest.Truncated}, {Fault: relaytest.SlowBody}, {Fault: relaytest.HugeBody, Size: 1 << 20}, {Fault: relaytest.HugeHeader, Size: 1 << 20},
+		{Fault: relaytest.ResetBefore},
+		{Fault: relaytest.ResetAfter},
+		{Fault: relaytest.Hang},
+		{Fault: relaytest.Garbage},
+		{Fault: relaytest.Truncated},
+		{Fault: relaytest.SlowBody},
+		{Fault: relaytest.HugeBody, Size: 1 << 20},
+		{Fault: relaytest.HugeHeader, Size: 1 << 20},
 	}
 	var script []relaytest.Step
 	for range 400 {
