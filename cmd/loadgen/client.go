@@ -42,45 +42,50 @@ func (c *conn) close() {
 
 var errNoAnswer = errors.New("no answer")
 
-// send writes one prepared request and returns the answer's status. Any error
-// closes the connection: what was sent may or may not have been taken.
-func (c *conn) send(req []byte, timeout time.Duration) (int, error) {
+// answer is what is read of a response.
+type answer struct {
+	status     int
+	retryAfter string // of an answer that is not 2xx
+	cors       bool   // it lets pages of other origins read it
+}
+
+// send writes one prepared request and reads the answer. Any error closes the
+// connection: what was sent may or may not have been taken.
+func (c *conn) send(req []byte, timeout time.Duration) (a answer, err error) {
 	if c.c == nil {
 		if err := c.dial(); err != nil {
-			return 0, err
+			return a, err
 		}
 	}
 	_ = c.c.SetDeadline(time.Now().Add(timeout))
 	if _, err := c.c.Write(req); err != nil {
 		c.close()
-		return 0, err
+		return a, err
 	}
-	status, err := c.answer()
-	if err != nil {
+	if a, err = c.answer(); err != nil {
 		c.close()
-		return 0, fmt.Errorf("%w: %w", errNoAnswer, err)
+		return answer{}, fmt.Errorf("%w: %w", errNoAnswer, err)
 	}
-	return status, nil
+	return a, nil
 }
 
 // answer reads one response: status line, headers, body of Content-Length.
-func (c *conn) answer() (int, error) {
+func (c *conn) answer() (a answer, err error) {
 	line, err := c.br.ReadSlice('\n')
 	if err != nil {
-		return 0, err
+		return a, err
 	}
 	if len(line) < 12 {
-		return 0, fmt.Errorf("status line %q", line)
+		return a, fmt.Errorf("status line %q", line)
 	}
-	status, err := strconv.Atoi(string(line[9:12]))
-	if err != nil {
-		return 0, err
+	if a.status, err = strconv.Atoi(string(line[9:12])); err != nil {
+		return a, err
 	}
 	length, last := 0, false
 	for {
 		line, err := c.br.ReadSlice('\n')
 		if err != nil {
-			return 0, err
+			return a, err
 		}
 		line = bytes.TrimRight(line, "\r\n")
 		if len(line) == 0 {
@@ -90,17 +95,21 @@ func (c *conn) answer() (int, error) {
 		switch {
 		case bytes.EqualFold(name, []byte("Content-Length")):
 			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
-				return 0, err
+				return a, err
 			}
+		case bytes.EqualFold(name, []byte("Access-Control-Allow-Origin")):
+			a.cors = true
+		case a.status/100 != 2 && bytes.EqualFold(name, []byte("Retry-After")):
+			a.retryAfter = string(bytes.TrimSpace(value))
 		case bytes.EqualFold(name, []byte("Connection")) && bytes.EqualFold(bytes.TrimSpace(value), []byte("close")):
 			last = true
 		}
 	}
 	if _, err := io.CopyN(io.Discard, c.br, int64(length)); err != nil {
-		return 0, err
+		return a, err
 	}
 	if last {
 		c.close()
 	}
-	return status, nil
+	return a, nil
 }

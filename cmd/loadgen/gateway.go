@@ -114,9 +114,9 @@ func (g *gateway) start() error {
 	g.proc = p
 	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		select {
-		case err := <-p.done:
+		case <-p.done:
 			tail, _ := os.ReadFile(g.log.Name())
-			return fmt.Errorf("gateway ended at once: %w\n%s", err, tail[max(0, len(tail)-2000):])
+			return fmt.Errorf("gateway ended at once: %w\n%s", p.exit, tail[max(0, len(tail)-2000):])
 		default:
 		}
 		resp, err := http.Get("http://" + g.private + "/-/ready")

@@ -22,6 +22,8 @@ type load struct {
 	acked func(relaytest.ID)
 	// pace is the wanted requests per second over all connections, 0 for as fast as it goes.
 	pace float64
+	// answered is told of every answer; nil for nobody.
+	answered func(answer)
 	// sent is told of every id right before its request; nil for nobody.
 	sent func(relaytest.ID, time.Time)
 }
@@ -64,8 +66,11 @@ func (l load) run(ctx context.Context) tally {
 				if l.sent != nil {
 					l.sent(v, at)
 				}
-				status, err := c.send(t.fill(v), 30*time.Second)
-				switch {
+				a, err := c.send(t.fill(v), 30*time.Second)
+				if err == nil && l.answered != nil {
+					l.answered(a)
+				}
+				switch status := a.status; {
 				case err != nil:
 					lost.Add(1)
 					select { // a dead gateway must not be hammered with dials

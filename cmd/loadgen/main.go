@@ -14,6 +14,8 @@ import (
 type cli struct {
 	Bench      benchCmd      `cmd:"" help:"Measure a gateway beside an empty net/http handler, in one run."`
 	Torture    tortureCmd    `cmd:"" help:"kill -9 under load; every acknowledged event must arrive."`
+	Full       fullCmd       `cmd:"" help:"Run the spool or a small disk full: 503 while full, 200 again without a restart, nothing lost."`
+	Fanout     fanoutCmd     `cmd:"" help:"Measure one upstream's delivery latency with its sibling up and down."`
 	Backlog    backlogCmd    `cmd:"" help:"Pile up records behind a dead upstream, kill, reopen, drain."`
 	Attachment attachmentCmd `cmd:"" help:"Send one large attachment and say what it cost in memory."`
 	Load       loadCmd       `cmd:"" help:"Load one gateway and print what it answered."`

@@ -56,7 +56,8 @@ func usageOf(pid int) (usage, error) {
 // process is a child that is ended by its id, never by name.
 type process struct {
 	cmd  *exec.Cmd
-	done chan error
+	done chan struct{} // closed when it ended
+	exit error         // how; after done
 }
 
 func start(env []string, logTo *os.File, argv ...string) (*process, error) {
@@ -67,14 +68,14 @@ func start(env []string, logTo *os.File, argv ...string) (*process, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", argv[0], err)
 	}
-	p := &process{cmd: cmd, done: make(chan error, 1)}
-	go func() { p.done <- cmd.Wait() }()
+	p := &process{cmd: cmd, done: make(chan struct{})}
+	go func() { p.exit = cmd.Wait(); close(p.done) }()
 	return p, nil
 }
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-// kill is kill -9.
+// kill is kill -9; of one that ended it does nothing.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.done
@@ -84,8 +85,8 @@ func (p *process) kill() {
 func (p *process) stop() error {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
-	case err := <-p.done:
-		return err
+	case <-p.done:
+		return p.exit
 	case <-time.After(40 * time.Second):
 		p.kill()
 		return fmt.Errorf("did not stop in 40 s")
