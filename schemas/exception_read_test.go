@@ -117,8 +117,10 @@ func FuzzExceptions(f *testing.F) {
 func TestExceptionsFollowEdits(t *testing.T) {
 	e := event(t, `{"exception":{"values":[{"type":"A"}]},"sentry.interfaces.Exception":[{"type":"B"}]}`)
 	kind := func() string { ex, _ := e.FirstException(); return ex.Type }
-	if kind() != "A" || kind() != "A" {
-		t.Error("the event's own exception")
+	for range 2 { // read, then kept
+		if kind() != "A" {
+			t.Error("the event's own exception")
+		}
 	}
 	e.Set("release", jsontext.Value(`"a@1"`))
 	if kind() != "A" {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -237,7 +238,7 @@ func readEnvelope(t *testing.T, name string, body []byte) (schemas.EnvelopeHeade
 	var items []schemas.Item
 	for {
 		h, p, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return header, items
 		}
 		if err != nil {

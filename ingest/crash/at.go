@@ -143,7 +143,6 @@ func parseJava(s string) (rawFrame, bool) {
 // splitPlace takes ":line" or ":line:column" off the end of a place; col is -1
 // when there is none, line 0.
 func splitPlace(s string) (file string, line, col int) {
-	col = -1
 	rest, last, ok := cutNumber(s)
 	if !ok {
 		return s, 0, -1

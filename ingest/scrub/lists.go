@@ -30,8 +30,7 @@ func (w *walker) list(n *node, f field) {
 					node = typed
 				}
 			} else {
-				var key []byte
-				key = w.decoded(second)
+				key := w.decoded(second)
 				seg.key = key
 				node, ef = w.pair(n, key)
 			}

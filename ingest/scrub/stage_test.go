@@ -2,6 +2,7 @@ package scrub
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net/netip"
 	"strings"
@@ -28,7 +29,7 @@ func batch(tb testing.TB, envelope string) *ingest.Batch {
 	}}
 	for {
 		ih, body, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return b
 		}
 		if err != nil {

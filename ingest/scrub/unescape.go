@@ -21,7 +21,7 @@ func unescape(text []byte, offsets []int32, raw []byte) ([]byte, []int32) {
 			i++
 			continue
 		}
-		r := rune(-1)
+		var r rune
 		switch c := raw[i+1]; c {
 		case 'b':
 			r = '\b'

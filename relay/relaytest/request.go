@@ -148,7 +148,7 @@ func (u *Upstream) authenticate(req *Request, r *http.Request) error {
 	case r.Method != http.MethodPost:
 		return refuse(http.StatusMethodNotAllowed, "method %s", r.Method)
 	case r.Header.Get("Cookie") != "" || r.Header.Get("Authorization") != "":
-		return errors.New("Cookie or Authorization was forwarded")
+		return errors.New("a Cookie or Authorization header was forwarded")
 	case r.Header.Get("Content-Type") != "application/x-sentry-envelope":
 		return fmt.Errorf("content type %q", r.Header.Get("Content-Type"))
 	case strings.Contains(r.URL.RawQuery, "sentry_"):

@@ -80,10 +80,10 @@ func (d *Destination) judge(resp *http.Response, text []byte) *relay.DeliverErro
 		return nil
 	}
 	de := relay.StatusError(resp.StatusCode, resp.Header, now, d.explain(resp, text))
-	switch {
-	case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
+	switch resp.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden:
 		de.Alert = "DSN rejected"
-	case resp.StatusCode == http.StatusUnsupportedMediaType:
+	case http.StatusUnsupportedMediaType:
 		de.Alert = "encoding " + d.enc.name + " refused"
 	}
 	return de

@@ -460,9 +460,7 @@ func TestCutAtEveryByte(t *testing.T) {
 	const n = 4
 	name, data := oneSegment(t, n)
 	var ends []int // where a record is complete
-	for _, i := range frames(data) {
-		ends = append(ends, i)
-	}
+	ends = append(ends, frames(data)...)
 	ends = append(ends[1:], len(data))
 	for cut := range len(data) + 1 {
 		want := 0

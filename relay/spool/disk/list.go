@@ -179,7 +179,7 @@ func (s *Spool) Open(id string) (*schemas.Record, error) {
 				return nil, fmt.Errorf("record %s: %w", id, err)
 			}
 			if have != want {
-				break
+				continue // another record of the same number: not this one
 			}
 			m, raw, err := decodeMeta(payload, have)
 			if err != nil {

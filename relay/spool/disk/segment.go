@@ -130,10 +130,9 @@ type segment struct {
 	partial   map[uint32][]schemas.Final
 	blobs     map[uint32][]blobRef
 
-	ackBuf      []byte // entries not yet written
-	ackUnsynced bool
-	ackSize     int64 // guarded by Spool.ackIO
-	indexSize   int64
+	ackBuf    []byte // entries not yet written
+	ackSize   int64  // guarded by Spool.ackIO
+	indexSize int64
 
 	file   file
 	pins   int

@@ -124,7 +124,7 @@ func (s *Spool) write(g *segment, batch []*appending, buf []byte) ([]byte, error
 	if g.size == 0 {
 		buf = append(buf, segmentHeader...)
 	}
-	out := buf
+	var out []byte
 	if len(batch) == 1 && g.size > 0 { // no need to copy
 		a := batch[0]
 		sealFrame(a.buf, kindNative, a.id, a.sum, g.salt)
