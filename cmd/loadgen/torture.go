@@ -35,11 +35,12 @@ was answered 2xx must arrive, at every upstream.
 acknowledged_but_lost must be 0, ledger_difference must be 0 (it is also checked
 after every start, before load comes), damaged_records must be 0.
 
-delivered_more_than_once is not a fault. The gateway promises at least once: an
-upstream's answer is noted on disk within a second, so a kill in between sends
-what was under way, and what was answered in that time, again after the start. An
-upstream knows a repeat by its event id. Expect up to the deliveries of one second
-for each kill; with --destinations above 1 also one for each answer that was lost.
+delivered_more_than_once is not a fault. The gateway promises at least once: that
+an upstream has answered is written down within 50 ms (and made durable within a
+second, which matters for a power cut only), so a kill in between sends again what
+was under way and what was answered in that time. An upstream knows a repeat by its
+event id. Expect up to the deliveries of 50 ms for each kill; with --destinations
+above 1 also one for each answer that was lost.
 
 delivered_without_acknowledgement is not a fault either: the kill came after the
 event was on disk and before its client had the answer.`

@@ -125,3 +125,88 @@ func (s *Spool) abandon() {
 	close(s.quit)
 	s.wg.Wait()
 }
+
+var deadLetters = flag.Int("spool.dead", 100_000, "dead letters of BenchmarkDeadLetters")
+
+// BenchmarkDeadLetters makes many dead letters of a little over 1 KB and does
+// with them what operators do: look at one page, read all page by page, search
+// for an event, open one, and try all again. The time per record of reading all by
+// pages should not grow with their number.
+//
+//	go test -run '^$' -bench DeadLetters -benchtime 1x ./relay/spool/disk -spool.dead 100000
+func BenchmarkDeadLetters(b *testing.B) {
+	ctx := context.Background()
+	for range b.N {
+		s, err := Open(Config{Dir: b.TempDir(), MinFree: -1, ProjectShare: 1, MaxSize: 20 << 30})
+		if err != nil {
+			b.Fatal(err)
+		}
+		n := *deadLetters
+		const workers = 64
+		each := func(one func() error) {
+			var wg sync.WaitGroup
+			for w := range workers {
+				wg.Go(func() {
+					for i := w; i < n; i += workers {
+						if err := one(); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+		}
+		start := time.Now()
+		lap := func(unit string, per int) {
+			b.ReportMetric(float64(time.Since(start).Microseconds())/float64(per), unit)
+			start = time.Now()
+		}
+		payload := make([]byte, 1024)
+		each(func() error { return s.Append(ctx, benchRecord(payload)) })
+		start = time.Now()
+		each(func() error {
+			c, err := s.Claim(ctx, spool.Destination{Project: "shop-web", Name: "sentry"})
+			if err != nil {
+				return err
+			}
+			return c.Bury("unauthorized")
+		})
+		lap("µs/burial", n)
+		page := spool.Query{Dead: true, Limit: 100}
+		read := func() (got int, last string) {
+			err := s.List(page, func(e spool.Entry) bool { got, last = got+1, e.Meta.ID; return true })
+			if err != nil {
+				b.Fatal(err)
+			}
+			return got, last
+		}
+		_, last := read()
+		lap("µs/first_page", 1)
+		total := 0
+		for page.After = ""; ; page.After = last {
+			var got int
+			if got, last = read(); got == 0 {
+				break
+			}
+			total += got
+		}
+		if total != n {
+			b.Fatalf("pages showed %d of %d", total, n)
+		}
+		lap("µs/record_by_pages", n)
+		total = 0
+		_ = s.List(spool.Query{Dead: true}, func(spool.Entry) bool { total++; return true })
+		lap("µs/record_at_once", total)
+		_ = s.List(spool.Query{Dead: true, EventID: "ffffffffffffffffffffffffffffffff"}, func(spool.Entry) bool { return true })
+		lap("µs/search", 1)
+		if got, err := s.Retry(spool.Query{}); err != nil || got != n {
+			b.Fatalf("retried %d, %v", got, err)
+		}
+		lap("µs/retry", n)
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(0, "ns/op")
+	}
+}

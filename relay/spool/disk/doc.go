@@ -29,6 +29,10 @@
 // that is held by a few living records is merged: those are copied into a new
 // segment. So a destination that is down holds its own records' bytes only.
 //
+// A payload's file is removed once the acknowledgement of its record's last
+// destination is durable, so at most about a second after it; at once when
+// the disk is so full that the acknowledgement cannot be written.
+//
 // Memory holds 40 bytes per record and 5 per destination; meta and payloads
 // are read when a record is claimed.
 //
@@ -36,9 +40,10 @@
 //
 //   - Power cut or kill -9. Before the fsync: nobody was told the record is
 //     safe, the torn tail is cut off at the next start. After it: the record is
-//     there. Acknowledgements not yet on disk are lost, so their records are
-//     delivered again: a duplicate, never a loss. Burials, retries and drops
-//     are on disk before they return.
+//     there. Acknowledgements not yet written (50 ms of them after a kill) or
+//     not yet synced (a second of them after a power cut) are lost, so their
+//     records are delivered again: a duplicate, never a loss. Burials, retries
+//     and drops are on disk before they return.
 //   - A damaged record. Every frame has a checksum, and a header that lets the
 //     reader find the next one. The damaged stretch is copied to damaged/,
 //     counted, logged, and never stops a start. Found at a claim it ends as

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 
 	"github.com/oklog/ulid/v2"
 
@@ -39,19 +40,7 @@ func (s *Spool) find(q spool.Query, after uint64, n int) []hit {
 			if !matches(q, sq.q.dst) || (q.Dead && sq.dead == 0) || (!q.Dead && sq.pending == 0) {
 				continue
 			}
-			dest := 0
-			for pos, st := range sq.st {
-				if (q.Dead && st != stDead) || (!q.Dead && !st.pending()) {
-					continue
-				}
-				r := ref{sq, uint32(pos)}
-				e := r.entry()
-				if e.seq <= after || e.seq > limit || (only != nil && !only[e.seq]) {
-					continue
-				}
-				dest = s.routes[e.route].indexOf(sq.q)
-				hits = append(hits, hit{e.seq, dest, r})
-			}
+			hits = s.appendHits(hits, q, sq, after, limit, n, only)
 		}
 		s.mu.Unlock()
 		if len(hits) > 2*n {
@@ -59,6 +48,31 @@ func (s *Spool) find(q spool.Query, after uint64, n int) []hit {
 		}
 	}
 	hits, _ = firstHits(hits, n)
+	return hits
+}
+
+// appendHits finds up to n records of a segment's list between two sequence
+// numbers. Under mu.
+func (s *Spool) appendHits(hits []hit, q spool.Query, sq *segQueue, after, limit uint64, n int, only map[uint64]bool) []hit {
+	begin, ordered := 0, sq.seg.ext != extMerged
+	if ordered { // so that a page deep in a long list costs no more than the first
+		begin = sort.Search(len(sq.st), func(i int) bool { return ref{sq, uint32(i)}.entry().seq > after })
+	}
+	for pos, found := begin, 0; pos < len(sq.st); pos++ {
+		if st := sq.st[pos]; (q.Dead && st != stDead) || (!q.Dead && !st.pending()) {
+			continue
+		}
+		r := ref{sq, uint32(pos)}
+		e := r.entry()
+		if ordered && (e.seq > limit || found == n) {
+			break
+		}
+		if e.seq <= after || e.seq > limit || (only != nil && !only[e.seq]) {
+			continue
+		}
+		found++
+		hits = append(hits, hit{e.seq, int(s.destOf(r)), r})
+	}
 	return hits
 }
 
