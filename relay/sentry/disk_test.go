@@ -2,7 +2,10 @@ package sentry_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -106,4 +109,75 @@ func TestFromDiskToUpstreamAcrossARestart(t *testing.T) {
 	if unique, repeated := up.IDs().Len(); unique != records || repeated > 24 {
 		t.Errorf("%d different events arrived, %d of them more than once", unique, repeated)
 	}
+}
+
+// Two hours of outage with the real spool, and a restart in the middle of it:
+// when a record was received is read from disk, and every event's time is what
+// Sentry would have stored without the outage.
+func TestEventTimesSurviveAnOutageAndARestart(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLine(t, "up", relaytest.Options{})
+		l.up.Always(relaytest.Status(503))
+		open := func() (*disk.Spool, func()) {
+			s, err := disk.Open(disk.Config{Dir: dir, MaxSize: 1 << 30, MinFree: -1, Logger: zerolog.Nop()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := relay.New(relay.Config{}, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Apply([]relay.DestinationConfig{l.cfg}); err != nil {
+				t.Fatal(err)
+			}
+			return s, func() {
+				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+				defer cancel()
+				if err := errors.Join(r.Shutdown(ctx), s.Close()); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		s, stop := open()
+		want := map[string]time.Time{}
+		for range 5 {
+			for _, skew := range []time.Duration{0, -40 * time.Minute, -time.Hour, 48 * time.Hour} {
+				clock := time.Now().Add(skew)
+				happened := clock.Add(-3 * time.Second).Truncate(time.Millisecond)
+				id := fmt.Sprintf("%032x", len(want)+1)
+				rec := relaytest.MustRecord(fmt.Sprintf("{\"event_id\":%q,\"sent_at\":%q}\n{\"type\":\"event\"}\n{\"timestamp\":%.3f}",
+					id, clock.UTC().Format("2006-01-02T15:04:05.000Z"), float64(happened.UnixMilli())/1000))
+				rec.Meta.ReceivedAt, rec.Meta.Project, rec.Meta.Destinations = time.Now(), "shop", []string{"up"}
+				if err := s.Append(context.Background(), rec); err != nil {
+					t.Fatal(err)
+				}
+				if want[id] = happened; skew >= relaytest.MinDrift || skew <= -relaytest.MinDrift {
+					want[id] = happened.Add(-skew)
+				}
+			}
+			time.Sleep(time.Minute)
+		}
+		time.Sleep(time.Hour)
+		stop()
+		time.Sleep(time.Minute)
+		_, stop = open()
+		time.Sleep(time.Hour)
+		l.up.Relent()
+		time.Sleep(10 * time.Minute)
+		stop()
+		if n := len(l.up.Taken()); n != len(want) {
+			t.Errorf("%d of %d events arrived", n, len(want))
+		}
+		for _, req := range l.up.Taken() {
+			if late := req.At.Sub(want[req.EventID]); late < 2*time.Hour {
+				t.Errorf("event %s was only %v late", req.EventID, late)
+			}
+			if got, ok := req.StoredTime(); !ok || got.Sub(want[req.EventID]).Abs() > time.Second {
+				t.Errorf("event %s would be stored at %v, want %v (drift %v)", req.EventID, got, want[req.EventID], req.Drift())
+			}
+		}
+		l.up.Close()
+		synctest.Wait()
+	})
 }
