@@ -100,12 +100,12 @@ type Observer interface {
 
 // Stats is the state of a spool at one moment.
 type Stats struct {
-	Capacity int64 `json:"capacity_bytes"` // max_size
-	Used     int64 `json:"used_bytes"`     // on disk, all of it
-	Free     int64 `json:"free_bytes"`     // of the file system
-	Records  int64 `json:"records"`
-	Damaged  int64 `json:"damaged_records"` // set aside since the first start
-	Queues   []Queue
+	Capacity int64   `json:"capacity_bytes"` // max_size
+	Used     int64   `json:"used_bytes"`     // on disk, all of it
+	Free     int64   `json:"free_bytes"`     // of the file system
+	Records  int64   `json:"records"`
+	Damaged  int64   `json:"damaged_records"` // set aside since the first start
+	Queues   []Queue `json:"queues"`
 }
 
 // Queue is the state of one destination.

@@ -88,9 +88,23 @@ func open(path string) bool {
 	return path == "/metrics" || path == "/-/healthy" || path == "/-/ready"
 }
 
+// foreign tells whether a page of another origin sends the request: on loopback
+// there is no token, but every page a person visits can reach it.
+func foreign(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return false // not a browser, or a very old one
+	}
+	_, host, _ := strings.Cut(origin, "://")
+	return host != r.Host
+}
+
 func guard(token func() string) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
+			if r := c.Request(); r.Method != http.MethodGet && r.Method != http.MethodHead && foreign(r) {
+				return echo.NewHTTPError(http.StatusForbidden, "a page of another origin may not act here")
+			}
 			want := token()
 			if want == "" || open(c.Request().URL.Path) {
 				return next(c)

@@ -127,3 +127,25 @@ func TestAnswers(t *testing.T) {
 		t.Errorf("start page: %d %s", w.Code, w.Body)
 	}
 }
+
+// A page the operator happens to visit must not be able to reload the gateway.
+func TestForeignPagesMayNotAct(t *testing.T) {
+	h := handler(Options{Token: func() string { return "" }})
+	for origin, want := range map[string]int{
+		"":                       http.StatusOK,
+		"http://127.0.0.1:8081":  http.StatusOK,
+		"https://evil.example":   http.StatusForbidden,
+		"null":                   http.StatusForbidden,
+		"http://127.0.0.1:18081": http.StatusForbidden,
+	} {
+		r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1:8081/-/reload", nil)
+		if origin != "" {
+			r.Header.Set("Origin", origin)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("origin %q: %d, want %d: %s", origin, w.Code, want, w.Body)
+		}
+	}
+}
