@@ -70,7 +70,8 @@ func (b *backlogCmd) Run() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var n atomic.Int64
-	load{addr: gw.public, conns: b.Conns, tmpl: newTemplate("POST", gw.envelopePath(), gw.public, "text/plain;charset=UTF-8", body),
+	load{
+		addr: gw.public, conns: b.Conns, tmpl: newTemplate("POST", gw.envelopePath(), gw.public, "text/plain;charset=UTF-8", body),
 		acked: func(v relaytest.ID) {
 			ids <- v
 			if got := n.Add(1); got == b.Records {
@@ -78,7 +79,8 @@ func (b *backlogCmd) Run() error {
 			} else if got%5000 == 0 {
 				progress("filling: %d of %d", got, b.Records)
 			}
-		}}.run(ctx)
+		},
+	}.run(ctx)
 	close(ids)
 	<-kept
 

@@ -161,8 +161,10 @@ func (b *benchCmd) Run() error {
 	tw.SetStyle(table.StyleLight)
 	tw.AppendHeader(table.Row{"", "per s", "of ref", "CPU-s/1M", "x ref", "p50 ms", "p99 ms", "max RSS MiB", "not 2xx"})
 	for _, c := range report.Cells {
-		tw.AppendRow(table.Row{c.Name, fmt.Sprintf("%.0f", c.PerSecond), fmt.Sprintf("%.2f", c.OfRef), fmt.Sprintf("%.1f", c.CPUPerM),
-			fmt.Sprintf("%.2f", c.CPUOfRef), fmt.Sprintf("%.2f", c.P50), fmt.Sprintf("%.2f", c.P99), fmt.Sprintf("%.0f", c.RSS), c.NotOK})
+		tw.AppendRow(table.Row{
+			c.Name, fmt.Sprintf("%.0f", c.PerSecond), fmt.Sprintf("%.2f", c.OfRef), fmt.Sprintf("%.1f", c.CPUPerM),
+			fmt.Sprintf("%.2f", c.CPUOfRef), fmt.Sprintf("%.2f", c.P50), fmt.Sprintf("%.2f", c.P99), fmt.Sprintf("%.0f", c.RSS), c.NotOK,
+		})
 	}
 	fmt.Println(tw.Render())
 	fmt.Printf("bare group-commit file %.0f/s; envelope answered after fsync: %.2f of the smaller of it and the reference; %.4f fsyncs per envelope\n",

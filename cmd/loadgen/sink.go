@@ -151,7 +151,7 @@ func wholeAttachments(er *schemas.Reader, v relaytest.ID) (n int, ok bool, err e
 			got, err = io.ReadFull(payload, buf)
 			ok = ok && bytes.Equal(buf[:got], want[:got]) && got%hex.EncodedLen(len(v)) == 0
 		}
-		if err != io.EOF && !errors.Is(err, io.ErrUnexpectedEOF) {
+		if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			return n, false, err
 		}
 	}
