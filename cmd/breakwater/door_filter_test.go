@@ -46,15 +46,19 @@ func TestFiltersAtTheDoor(t *testing.T) {
 		return "{}\n{\"type\":\"" + typ + "\"}\n" + string(raw)
 	}
 	exception := func(typ, value, file string) object {
-		return object{"exception": object{"values": []any{object{"type": typ, "value": value,
-			"stacktrace": object{"frames": []any{object{"filename": file, "abs_path": file, "function": "f", "lineno": 1}}}}}}}
+		return object{"exception": object{"values": []any{object{
+			"type": typ, "value": value,
+			"stacktrace": object{"frames": []any{object{"filename": file, "abs_path": file, "function": "f", "lineno": 1}}},
+		}}}}
 	}
 	page := func(url, agent string) object {
 		return object{"message": "hello", "request": object{"url": url, "headers": object{"User-Agent": agent}}}
 	}
 	transaction := func(name string) string {
-		return envelope("transaction", object{"type": "transaction", "transaction": name, "start_timestamp": 1764000000, "timestamp": 1764000001,
-			"contexts": object{"trace": object{"trace_id": "e292a4fcb0104e9ebef9b1c9cf689836", "span_id": "b655c2191ddc62a1"}}})
+		return envelope("transaction", object{
+			"type": "transaction", "transaction": name, "start_timestamp": 1764000000, "timestamp": 1764000001,
+			"contexts": object{"trace": object{"trace_id": "e292a4fcb0104e9ebef9b1c9cf689836", "span_id": "b655c2191ddc62a1"}},
+		})
 	}
 	csp := func(blocked string) string {
 		return "{}\n{\"type\":\"raw_security\"}\n" + `{"csp-report":{"document-uri":"https://shop.example/","violated-directive":"script-src","blocked-uri":"` + blocked + `"}}`
@@ -64,20 +68,30 @@ func TestFiltersAtTheDoor(t *testing.T) {
 		name, bad, good string
 		agent           string // of the bad request
 	}{
-		{name: filter.ReactHydration, bad: envelope("event", exception("Error", "Minified React error #418; visit https://react.dev/errors/418 for it", ours)),
-			good: envelope("event", exception("Error", "Minified React error #301; visit https://react.dev/errors/301 for it", ours))},
-		{name: filter.ChunkLoad, bad: envelope("event", exception("ChunkLoadError", "Loading chunk 7 failed.", ours)),
-			good: envelope("event", exception("ChunkError", "No chunk 7.", ours))},
+		{
+			name: filter.ReactHydration, bad: envelope("event", exception("Error", "Minified React error #418; visit https://react.dev/errors/418 for it", ours)),
+			good: envelope("event", exception("Error", "Minified React error #301; visit https://react.dev/errors/301 for it", ours)),
+		},
+		{
+			name: filter.ChunkLoad, bad: envelope("event", exception("ChunkLoadError", "Loading chunk 7 failed.", ours)),
+			good: envelope("event", exception("ChunkError", "No chunk 7.", ours)),
+		},
 		{name: filter.InvalidCSP, bad: csp("chrome-extension://abcdef/x.js"), good: csp("https://ads.example/x.js")},
-		{name: filter.IPAddress, bad: envelope("event", object{"message": "hello", "user": object{"ip_address": "198.51.100.77"}}),
-			good: envelope("event", object{"message": "hello", "user": object{"ip_address": "203.0.113.77"}})},
+		{
+			name: filter.IPAddress, bad: envelope("event", object{"message": "hello", "user": object{"ip_address": "198.51.100.77"}}),
+			good: envelope("event", object{"message": "hello", "user": object{"ip_address": "203.0.113.77"}}),
+		},
 		{name: filter.ReleaseVersion, bad: envelope("event", object{"message": "hello", "release": "1.4.2"}), good: envelope("event", object{"message": "hello", "release": "2.4.2"})},
 		{name: filter.ErrorMessage, bad: envelope("event", exception("Error", "this one IS OF NO USE at all", ours)), good: envelope("event", exception("Error", "this one is of use", ours))},
 		{name: filter.Localhost, bad: envelope("event", page("http://localhost:3000/checkout", firefox)), good: envelope("event", page("https://shop.example/checkout", firefox))},
-		{name: filter.BrowserExtensions, bad: envelope("event", exception("TypeError", "x is undefined", "chrome-extension://abcdef/content.js")),
-			good: envelope("event", exception("TypeError", "x is undefined", ours))},
-		{name: filter.LegacyBrowsers, bad: envelope("event", page("https://shop.example/", "Mozilla/5.0 (compatible; MSIE 9.0; Windows NT 6.1; Trident/5.0)")),
-			good: envelope("event", page("https://shop.example/", firefox))},
+		{
+			name: filter.BrowserExtensions, bad: envelope("event", exception("TypeError", "x is undefined", "chrome-extension://abcdef/content.js")),
+			good: envelope("event", exception("TypeError", "x is undefined", ours)),
+		},
+		{
+			name: filter.LegacyBrowsers, bad: envelope("event", page("https://shop.example/", "Mozilla/5.0 (compatible; MSIE 9.0; Windows NT 6.1; Trident/5.0)")),
+			good: envelope("event", page("https://shop.example/", firefox)),
+		},
 		{name: filter.WebCrawlers, agent: "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", bad: envelope("event", object{"message": "hello"}), good: envelope("event", object{"message": "hello"})},
 		{name: filter.Transaction, bad: transaction("GET /healthz"), good: transaction("GET /checkout")},
 	}

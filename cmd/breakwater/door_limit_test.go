@@ -38,8 +38,10 @@ func TestRatesUnderConcurrency(t *testing.T) {
 		{name: "category", more: fmt.Sprintf("    limits: {categories: {error: {rate: %d/s, burst: %d}}}\n", perSecond, burst), reason: "category"},
 		{name: "address", head: perIP, reason: "per_ip"},
 		{name: "address, forged by an untrusted peer", head: perIP, header: made, reason: "per_ip"},
-		{name: "address, forged before a trusted proxy", head: perIP, edit: trusting, reason: "per_ip",
-			header: func() string { return made() + ", 203.0.113.9, 10.1.2.3" }},
+		{
+			name: "address, forged before a trusted proxy", head: perIP, edit: trusting, reason: "per_ip",
+			header: func() string { return made() + ", 203.0.113.9, 10.1.2.3" },
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			up := startUpstream(t, relaytest.Options{IDsOnly: true})

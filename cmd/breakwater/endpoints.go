@@ -24,8 +24,10 @@ func (a *app) endpoints(cfg *config.Config) []ingest.Endpoint {
 		{Name: "envelope", Paths: []string{"/api/:project/envelope"}, Auth: ingest.AuthEnvelope, Protocol: envelope},
 		{Name: "tunnel", Paths: []string{ingest.TunnelPath}, Auth: ingest.AuthTunnel, Protocol: envelope},
 		{Name: "store", Methods: []string{http.MethodPost, http.MethodGet}, Paths: []string{"/api/:project/store", "/api/store"}, Auth: ingest.AuthSentry, Protocol: store},
-		{Name: "vitals", Paths: []string{"/api/:project/vitals"}, Auth: ingest.AuthKey, Protocol: vitals, Credentials: true,
-			Reply: ingest.Reply{Status: http.StatusNoContent}, MaxBody: ingest.BeaconBody},
+		{
+			Name: "vitals", Paths: []string{"/api/:project/vitals"}, Auth: ingest.AuthKey, Protocol: vitals, Credentials: true,
+			Reply: ingest.Reply{Status: http.StatusNoContent}, MaxBody: ingest.BeaconBody,
+		},
 		{Name: "crash", Paths: []string{"/api/:project/crash"}, Auth: ingest.AuthKey, Protocol: &crash.Protocol{}, Credentials: true, MaxBody: ingest.EventBody},
 	}
 }
