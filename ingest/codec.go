@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"bufio"
-	"errors"
 	"io"
 	"sync"
 
@@ -12,10 +11,6 @@ import (
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
 )
-
-// zstdWindow bounds the decoder's memory; the format allows frames to ask for
-// gigabytes. SDKs and Relay stay below 8 MiB.
-const zstdWindow = 8 << 20
 
 // codec is a decoder with its input buffer, used again and again.
 type codec struct {
@@ -28,6 +23,8 @@ type codec struct {
 	flate  io.ReadCloser
 	brotli *brotli.Reader
 	zstd   *zstd.Decoder
+
+	place *place // of brotli or zstd, to be given back
 }
 
 // codecs holds one pool for each encoding: their buffers differ in size.
@@ -52,12 +49,7 @@ func (c *codec) Read(p []byte) (int, error) { return c.out.Read(p) }
 func (c *codec) release() {
 	c.in.Reset(nil)
 	c.out = nil
-	if c.zstd != nil {
-		if err := c.zstd.Reset(nil); err != nil && !errors.Is(err, io.EOF) {
-			c.zstd.Close()
-			c.zstd = nil
-		}
-	}
+	c.leavePlace()
 	codecs[c.kind].Put(c)
 }
 
@@ -67,23 +59,14 @@ func (c *codec) start() (err error) {
 		err = c.startGzip()
 	case deflated:
 		err = c.startDeflate()
-	case brotlied:
-		if c.brotli == nil {
-			c.brotli = brotli.NewReader(c.in)
-		} else {
-			err = c.brotli.Reset(c.in)
+	case brotlied, zstded:
+		if err := c.takePlace(); err != nil {
+			return err
 		}
-		c.out = c.brotli
-	case zstded:
-		if c.zstd == nil {
-			c.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-				zstd.WithDecoderMaxWindow(zstdWindow), zstd.WithDecoderMaxMemory(1<<40)) // the body's own limits count the output
-			if err != nil {
-				return err
-			}
+		if c.kind == brotlied {
+			return c.startBrotli()
 		}
-		err = c.zstd.Reset(c.in)
-		c.out = c.zstd
+		return c.startZstd()
 	}
 	return err
 }

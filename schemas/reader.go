@@ -53,7 +53,9 @@ type Reader struct {
 	err  error // the first error; nothing is read after it
 }
 
-var readBuffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 16<<10) }}
+// readBuffers hold an envelope of 4 KiB, which is a common one, whole; not more,
+// because each of a crowd of slow senders holds one.
+var readBuffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 5<<10) }}
 
 // NewReader reads an envelope from r.
 func NewReader(r io.Reader) *Reader {
@@ -135,18 +137,18 @@ func (r *Reader) next() (ItemHeader, error) {
 		}
 		r.cur = nil
 	}
-	var line []byte
-	for {
-		if r.done {
-			return ItemHeader{}, io.EOF
-		}
-		var err error
-		if line, err = r.line(); err != nil {
-			return ItemHeader{}, err
-		}
-		if len(bytes.TrimSpace(line)) > 0 {
-			break
-		}
+	if r.done {
+		return ItemHeader{}, io.EOF
+	}
+	if err := r.skipBlank(); err != nil {
+		return ItemHeader{}, err
+	}
+	line, err := r.line()
+	if err != nil {
+		return ItemHeader{}, err
+	}
+	if len(line) == 0 { // the end: blank lines were skipped
+		return ItemHeader{}, io.EOF
 	}
 	h, err := parseItemHeader(line)
 	if err != nil {
@@ -183,6 +185,24 @@ func parseItemHeader(line []byte) (ItemHeader, error) {
 		h.Length = int64(n)
 	}
 	return h, nil
+}
+
+// skipBlank passes over white space, in the buffer and as fast as it arrives:
+// a body of nothing but newlines must not cost more than any other.
+func (r *Reader) skipBlank() error {
+	for {
+		if _, err := r.br.Peek(1); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil // line says so, too
+			}
+			return err
+		}
+		have, _ := r.br.Peek(r.br.Buffered())
+		rest := bytes.TrimLeft(have, " \t\r\n")
+		if _, err := r.br.Discard(len(have) - len(rest)); err != nil || len(rest) > 0 {
+			return err
+		}
+	}
 }
 
 // line reads up to and without the next newline; at the end of the input it
