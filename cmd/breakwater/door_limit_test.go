@@ -66,8 +66,11 @@ func TestRatesUnderConcurrency(t *testing.T) {
 			want := burst + perSecond*took.Seconds()
 			ok, limited := float64(got[http.StatusOK]), got[http.StatusTooManyRequests]
 			t.Logf("%v of %d accepted in %v, %.1f %% of the configured %.0f", ok, got[200]+limited, took.Round(time.Millisecond), 100*ok/want, want)
-			if ok < 0.95*want || ok > 1.05*want {
-				t.Errorf("%v were accepted in %v, want %.0f within 5 %%", ok, took, want)
+			// The upper bound is the promise and holds on any machine. Below it, a
+			// machine that stalls for longer than the burst lasts loses tokens; that
+			// the limiter gives each token out is tested on a clock of its own.
+			if ok > 1.05*want || ok <= burst {
+				t.Errorf("%v were accepted in %v, want %.0f, at most 5 %% more", ok, took, want)
 			}
 			if len(got) != 2 || limited == 0 {
 				t.Errorf("answers %v", got)
