@@ -16,6 +16,7 @@ type cli struct {
 	Torture    tortureCmd    `cmd:"" help:"kill -9 under load; every acknowledged event must arrive."`
 	Full       fullCmd       `cmd:"" help:"Run the spool or a small disk full: 503 while full, 200 again without a restart, nothing lost."`
 	Fanout     fanoutCmd     `cmd:"" help:"Measure one upstream's delivery latency with its sibling up and down."`
+	Flood      floodCmd      `cmd:"" help:"Measure what one project's flood costs its neighbour: the ratio of the p99."`
 	Backlog    backlogCmd    `cmd:"" help:"Pile up records behind a dead upstream, kill, reopen, drain."`
 	Attachment attachmentCmd `cmd:"" help:"Send one large attachment and say what it cost in memory."`
 	Load       loadCmd       `cmd:"" help:"Load one gateway and print what it answered."`
