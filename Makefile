@@ -26,13 +26,27 @@ build: ## static binary in bin/breakwater, load tool in bin/loadgen
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/breakwater ./cmd/breakwater
 	CGO_ENABLED=0 go build -trimpath -o $(BIN)/loadgen ./cmd/loadgen
 
+E2E := webdemo/e2e
+
 .PHONY: deps
-deps: ## install what the tests need from the system (promtool), when it is missing
-	@if ! command -v promtool >/dev/null; then \
-	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    echo "installing promtool (package prometheus)"; \
-	    apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus >/dev/null; \
-	  else echo "promtool is missing and cannot be installed here: install the package 'prometheus'" >&2; exit 1; fi; fi
+deps: $(E2E)/node_modules/.package-lock.json ## install what the tests need from the system (promtool, a browser, node), when it is missing
+	@missing=; \
+	command -v promtool >/dev/null || missing="$$missing prometheus"; \
+	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	if [ -n "$$missing" ]; then $(call install,$$missing); fi
+
+$(E2E)/node_modules/.package-lock.json: $(E2E)/package-lock.json
+	@if ! command -v npm >/dev/null; then $(call install,nodejs npm); fi
+	cd $(E2E) && npm ci
+	@touch $@
+
+# install gets packages of the system, or says which ones are wanted.
+define install
+  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+    echo "installing" $(1); \
+    apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) >/dev/null; \
+  else echo "missing, and cannot be installed here:" $(1) >&2; exit 1; fi
+endef
 
 .PHONY: test
 test: deps ## install what is missing, then every test (about 10 minutes on 2 cores)
@@ -40,8 +54,8 @@ test: deps ## install what is missing, then every test (about 10 minutes on 2 co
 	go test -timeout 18m ./...
 
 .PHONY: long
-long: deps ## the tests that BREAKWATER_LONG=1 makes longer: 10,000 verdicts in Prometheus, ten million forged labels
-	BREAKWATER_LONG=1 go test -timeout 60m -run 'TestVerdictsInPrometheus|TestForgedLabels' -v ./cmd/breakwater ./ingest/vitals
+long: deps ## the tests that BREAKWATER_LONG=1 makes longer: 10,000 verdicts in Prometheus, ten million forged labels, a storm of two million errors
+	BREAKWATER_LONG=1 go test -timeout 60m -run 'TestVerdictsInPrometheus|TestForgedLabels|TestStormAtTheDoor' -v ./cmd/breakwater ./ingest/vitals
 
 .PHONY: native
 native: $(TOOLS)/prometheus ## the same questions to a Prometheus 3 with native histograms (builds it once, some minutes)
