@@ -26,18 +26,19 @@ build: ## static binary in bin/breakwater, load tool in bin/loadgen
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/breakwater ./cmd/breakwater
 	CGO_ENABLED=0 go build -trimpath -o $(BIN)/loadgen ./cmd/loadgen
 
-E2E := webdemo/e2e
+WEB := webdemo
 
 .PHONY: deps
-deps: $(E2E)/node_modules/.package-lock.json ## install what the tests need from the system (promtool, a browser, node), when it is missing
+deps: $(WEB)/node_modules/.package-lock.json ## install what the tests need from the system (promtool, a browser, node), when it is missing
 	@missing=; \
 	command -v promtool >/dev/null || missing="$$missing prometheus"; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	if [ -n "$$missing" ]; then $(call install,$$missing); fi
 
-$(E2E)/node_modules/.package-lock.json: $(E2E)/package-lock.json
+# One lockfile and one node_modules for all of webdemo: it is an npm workspace.
+$(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
 	@if ! command -v npm >/dev/null; then $(call install,nodejs npm); fi
-	cd $(E2E) && npm ci
+	cd $(WEB) && npm ci
 	@touch $@
 
 # install gets packages of the system, or says which ones are wanted.

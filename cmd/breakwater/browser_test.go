@@ -19,17 +19,17 @@ import (
 // transactions and sessions. A page of another origin can only know from
 // headers that CORS lets it read.
 func TestBrowserObeysLimits(t *testing.T) {
-	e2e := filepath.Join("..", "..", "webdemo", "e2e")
+	webdemo := filepath.Join("..", "..", "webdemo")
 	if _, err := exec.LookPath("node"); err != nil {
 		t.Fatal("node is missing: `make test` installs it")
 	}
-	if _, err := os.Stat(filepath.Join(e2e, "node_modules", "playwright-core")); err != nil {
-		t.Fatal("webdemo/e2e is not installed: `make test` does it")
+	if _, err := os.Stat(filepath.Join(webdemo, "node_modules", "playwright-core")); err != nil {
+		t.Fatal("webdemo is not installed: `make test` does it")
 	}
 	up := startUpstream(t, relaytest.Options{})
 	g := newGateway(t, doorConfig(up, "    limits: {categories: {error: {rate: 1/h, burst: 1}}}\n")).start()
 	cmd := exec.CommandContext(t.Context(), "node", "limits.mjs", "http://"+testKey+"@"+g.public+"/1")
-	cmd.Dir = e2e
+	cmd.Dir = filepath.Join(webdemo, "e2e")
 	out, err := cmd.Output()
 	if err != nil {
 		var exit *exec.ExitError
