@@ -26,9 +26,17 @@ const (
 	unknown                // an acknowledgement was on its way
 )
 
+// failer ends a test; that of a random life tells which step it was.
+type failer interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
 // world runs a spool on a simFS and keeps a book of what was promised.
 type world struct {
-	t     *testing.T
+	t     failer
 	fs    *simFS
 	clock *spooltest.Clock
 	s     *Spool
@@ -38,7 +46,7 @@ type world struct {
 	acked []func() // what a clean stop makes certain
 }
 
-func newWorld(t *testing.T, fs *simFS) *world {
+func newWorld(t failer, fs *simFS) *world {
 	return &world{t: t, fs: fs, clock: spooltest.NewClock(), texts: map[string]string{}, said: map[string]map[spool.Destination]promise{}}
 }
 
@@ -150,7 +158,7 @@ func (w *world) check(what string) {
 	}
 }
 
-func read(t testing.TB, b schemas.Body) string {
+func read(t failer, b schemas.Body) string {
 	t.Helper()
 	r, err := b.Open()
 	if err != nil {

@@ -16,7 +16,7 @@ const maxTime = math.MaxInt64
 func (s *Spool) addEntry(g *segment, e entry, blobs []blobRef, st state) uint32 {
 	r := s.routes[e.route]
 	idx := uint32(len(g.entries))
-	e.pending = uint16(len(r.queues))
+	e.pending, e.dead = uint16(len(r.queues)), 0 // one that moved brings what it was elsewhere
 	g.entries = append(g.entries, e)
 	if len(blobs) > 0 {
 		if g.blobs == nil {

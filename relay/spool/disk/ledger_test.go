@@ -27,7 +27,7 @@ func TestLedger(t *testing.T) {
 		}
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		g := &game{rt: rt, w: newWorld(t, newSimFS()), held: map[spool.Destination][]spool.Claim{}}
+		g := &game{t: t, rt: rt, w: newWorld(rt, newSimFS()), held: map[spool.Destination][]spool.Claim{}}
 		g.open()
 		defer func() { _ = g.w.s.Close() }()
 		rt.Repeat(map[string]func(*rapid.T){
@@ -38,6 +38,7 @@ func TestLedger(t *testing.T) {
 }
 
 type game struct {
+	t      *testing.T
 	rt     *rapid.T
 	w      *world
 	ledger *spooltest.Ledger
@@ -199,7 +200,8 @@ func (g *game) crash(rt *rapid.T) {
 }
 
 func (g *game) check(rt *rapid.T) {
-	if err := g.ledger.Check(spooltest.Waiting(g.w.t, g.w.s)); err != nil {
+	audit(rt, g.w.s)
+	if err := g.ledger.Check(spooltest.Waiting(g.t, g.w.s)); err != nil {
 		rt.Fatal(err)
 	}
 	g.w.check("after a step")
