@@ -8,11 +8,13 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
 
 	"breakwater/cmd/breakwater/config"
+	"breakwater/cmd/breakwater/simulate"
 )
 
 // version is set by the build (-ldflags "-X main.version=…").
@@ -28,11 +30,12 @@ const (
 type cli struct {
 	Config string `help:"Configuration file; without one: one project, a key made at the first start." short:"c" type:"path" env:"BREAKWATER_CONFIG"`
 
-	Serve   serveCmd   `cmd:"" default:"1" help:"Take reports, keep them, relay them (the default)."`
-	Check   checkCmd   `cmd:"" help:"Check the configuration, or what scrubbing does to a file."`
-	Routes  routesCmd  `cmd:"" help:"Try route templates on an access log before they cost series."`
-	Health  healthCmd  `cmd:"" help:"Ask a running gateway whether it is well; for container health checks."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Serve    serveCmd    `cmd:"" default:"1" help:"Take reports, keep them, relay them (the default)."`
+	Check    checkCmd    `cmd:"" help:"Check the configuration, or what scrubbing does to a file."`
+	Routes   routesCmd   `cmd:"" help:"Try route templates on an access log before they cost series."`
+	Simulate simulateCmd `cmd:"" help:"Send believable traffic at a gateway and hold what was sent against its metrics."`
+	Health   healthCmd   `cmd:"" help:"Ask a running gateway whether it is well; for container health checks."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 
 const description = `Breakwater takes errors and Web Vitals from browsers and phones, answers 200 once they are on disk, relays errors to Sentry and shows vitals to Prometheus.
@@ -54,7 +57,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	code, exited := exitGood, false
 	parser, err := kong.New(&c, kong.Name("breakwater"), kong.Description(description), kong.Writers(stdout, stderr),
 		kong.Exit(func(n int) { code, exited = n, true }), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Bind(&c), kong.BindTo(stdout, (*io.Writer)(nil)))
+		kong.Vars{"scenarios": strings.Join(simulate.ScenarioNames(), ",")}, kong.Bind(&c), kong.BindTo(stdout, (*io.Writer)(nil)))
 	if err != nil {
 		fmt.Fprintln(stderr, "breakwater:", err)
 		return exitFault
