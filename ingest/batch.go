@@ -14,6 +14,9 @@ type Batch struct {
 	Beacons []*schemas.Beacon
 	// EventID is what the answer's {"id"} says: 32 lower-case hex digits, or "".
 	EventID string
+	// Many says that the request may bring several events, each with an id of its
+	// own in its payload; EventID is then that of the first.
+	Many bool
 	// Limits are what the client is told in X-Sentry-Rate-Limits, whatever the status.
 	Limits []schemas.RateLimit
 	// Fingerprint and Release describe the batch's error for the console; storm
@@ -23,6 +26,11 @@ type Batch struct {
 	Refusal *Rejection
 	// Reply is the answer to success, nil for the endpoint's own.
 	Reply *Reply
+	// Conclude, when there is one, is called once when the fate of every item is
+	// known, the sink's answer included: items alive are durable. err is what the
+	// door is about to answer with, nil for success; what Conclude returns is
+	// answered instead. It may set Reply.
+	Conclude func(b *Batch, err error) error
 }
 
 // Item is one item of a batch, alive until Outcome is set.
@@ -176,6 +184,9 @@ func (b *Batch) Record(destinations []string) *schemas.Record {
 			rec.Envelope.Items = append(rec.Envelope.Items, it.Item)
 			rec.Meta.Counts = append(rec.Meta.Counts, schemas.Count{Category: it.Category, Quantity: it.Quantity})
 		}
+	}
+	if b.Many {
+		rec.NameByEvent() // the first event may have been dropped
 	}
 	return rec
 }

@@ -43,17 +43,18 @@ func (d *door) handler(ep *Endpoint) echo.HandlerFunc {
 //
 // Whatever way it goes, each item is counted once: a request refused before
 // its items are known counts as one of category unknown.
-func (d *door) receive(c echo.Context, req *Request, ep *Endpoint) (*Batch, error) {
+func (d *door) receive(c echo.Context, req *Request, ep *Endpoint) (batch *Batch, err error) {
 	v, taken := visitOf(c), false
 	defer func() { req.release(taken) }()
 
-	batch, err := d.read(c, req, ep)
+	batch, err = d.read(c, req, ep)
 	d.mark(v, stepRead)
 	if err != nil {
 		rej := AsRejection(err)
 		d.refuse(req, rej)
 		return nil, rej
 	}
+	defer batch.conclude(&err)
 	err = d.decide(batch)
 	vitals := vitals{total: batch.vitals()}
 	if err == nil {
@@ -71,6 +72,20 @@ func (d *door) receive(c echo.Context, req *Request, ep *Endpoint) (*Batch, erro
 		return batch, err
 	}
 	return batch, verdict(batch, vitals, wait)
+}
+
+// conclude lets the protocol have the last word. It runs however the request
+// ended, a panic included: who claimed something gives it back.
+func (b *Batch) conclude(err *error) {
+	if b.Conclude == nil {
+		return
+	}
+	if p := recover(); p != nil {
+		b.dropAll(schemas.Invalid, RejectInternal.Reason)
+		_ = b.Conclude(b, RejectInternal)
+		panic(p) // rescued, and reported, further out
+	}
+	*err = b.Conclude(b, *err)
 }
 
 // read is everything before the batch is known.

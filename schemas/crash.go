@@ -32,6 +32,9 @@ type CrashReport struct {
 	Contexts    map[string]map[string]jsontext.Value `json:"contexts" validate:"max=50,dive,keys,max=200,endkeys"`
 	// Device describes the phone; "os" and "os_version" in it are Sentry's os context.
 	Device map[string]jsontext.Value `json:"device" validate:"max=100"`
+
+	// Index is the report's place in its request, from 0. Not on the wire.
+	Index int `json:"-"`
 }
 
 // CrashException is one exception: a raw stack text of V8, SpiderMonkey,
@@ -107,6 +110,21 @@ func (r *CrashReport) EventID() string {
 
 // Time is when it happened; ok is false when the report does not say.
 func (r *CrashReport) Time() (t time.Time, ok bool) { return ParseTimestamp(r.Timestamp) }
+
+// Shift moves the report's time, and those of its breadcrumbs, by d.
+func (r *CrashReport) Shift(d time.Duration) {
+	shift := func(v jsontext.Value) jsontext.Value {
+		t, ok := ParseTimestamp(v)
+		if !ok {
+			return v
+		}
+		return QuoteString(t.Add(d).Format(time.RFC3339Nano))
+	}
+	r.Timestamp = shift(r.Timestamp)
+	for i := range r.Breadcrumbs {
+		r.Breadcrumbs[i].Timestamp = shift(r.Breadcrumbs[i].Timestamp)
+	}
+}
 
 // parseEventID reads 32 hex digits or a dashed UUID, in any case; the nil UUID
 // is no id.

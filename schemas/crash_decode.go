@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -31,6 +32,8 @@ var (
 type RejectedCrash struct {
 	// Index is its place in the request, from 0.
 	Index int
+	// ID is the client's id of it, 32 lower-case hex digits, "" without a good one.
+	ID string
 	// Reason is a closed word: see below.
 	Reason string
 	// Cause names the field and the rule, for the client: "exceptions[0].type: …".
@@ -43,44 +46,72 @@ const (
 	RejectedReports = "too_many_reports" // each one beyond MaxCrashReports
 )
 
-// DecodeCrash reads one crash report, an array of them, or {"reports": […]}. A
-// report that breaks the published schema is rejected with the field's name,
-// its neighbours are kept. Errors (then there are no reports): ErrCrashEmpty,
-// ErrCrashDepth, or that the body is not JSON.
-func DecodeCrash(body []byte) (reports []*CrashReport, rejected []RejectedCrash, err error) {
+// CrashRequest is a body of the crash API taken apart.
+type CrashRequest struct {
+	// Reports are those that keep to the published schema, Rejected the others;
+	// both have their place in the request.
+	Reports  []*CrashReport
+	Rejected []RejectedCrash
+	// Batch tells that the body was a list, or {"reports": […]}, however many it
+	// held: the answer then speaks of each.
+	Batch bool
+	// SentAt is the client's clock when it sent, zero when it did not say.
+	SentAt time.Time
+}
+
+// DecodeCrash reads one crash report, an array of them, or {"sent_at": …,
+// "reports": […]}; a report alone may have a sent_at, too. A sent_at that is
+// no time is ignored. A report that breaks the published schema is rejected
+// with the field's name, its neighbours are kept. Errors (then there is no
+// request): ErrCrashEmpty, ErrCrashDepth, or that the body is not JSON.
+func DecodeCrash(body []byte) (*CrashRequest, error) {
 	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
 	if len(body) == 0 {
-		return nil, nil, ErrCrashEmpty
+		return nil, ErrCrashEmpty
 	}
 	if TooDeep(body, MaxCrashDepth) {
-		return nil, nil, ErrCrashDepth
+		return nil, ErrCrashDepth
 	}
 	if !jsontext.Value(body).IsValid(jsonLenient...) {
-		return nil, nil, whyInvalid(body, "a crash report")
+		return nil, whyInvalid(body, "a crash report")
 	}
+	c := &CrashRequest{}
 	list := jsontext.Value(body)
 	if list[0] == '{' {
+		if at, ok := Lookup(list, "sent_at"); ok {
+			c.SentAt, _ = ParseTimestamp(at)
+		}
 		if in, ok := Lookup(list, "reports"); ok && in.Kind() == '[' {
 			list = in
 		}
 	}
-	if list[0] != '[' {
-		list = append(append(jsontext.Value{'['}, list...), ']')
+	if c.Batch = list[0] == '['; !c.Batch {
+		c.add(0, list)
+		return c, nil
 	}
 	i := 0
 	for el := range Elements(list) {
-		if i < MaxCrashReports {
-			if r, cause := decodeCrash(el); r != nil {
-				reports = append(reports, r)
-			} else {
-				rejected = append(rejected, RejectedCrash{i, RejectedReport, cause})
-			}
-		} else {
-			rejected = append(rejected, RejectedCrash{i, RejectedReports, fmt.Sprintf("more than %d reports", MaxCrashReports)})
-		}
+		c.add(i, el)
 		i++
 	}
-	return reports, rejected, nil
+	return c, nil
+}
+
+func (c *CrashRequest) add(i int, el jsontext.Value) {
+	reason, cause := RejectedReports, fmt.Sprintf("more than %d reports", MaxCrashReports)
+	if i < MaxCrashReports {
+		var r *CrashReport
+		if r, cause = decodeCrash(el); r != nil {
+			r.Index = i
+			c.Reports = append(c.Reports, r)
+			return
+		}
+		reason = RejectedReport
+	}
+	given, _ := Lookup(el, "id")
+	text, _ := UnquoteString(given)
+	id, _ := parseEventID(text)
+	c.Rejected = append(c.Rejected, RejectedCrash{i, id, reason, cause})
 }
 
 func decodeCrash(raw jsontext.Value) (*CrashReport, string) {

@@ -16,23 +16,27 @@ func TestDecodeCrash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reports, rejected, err := DecodeCrash(raw)
-	if err != nil || len(reports) != 1 || len(rejected) > 0 {
-		t.Fatalf("%v %v", rejected, err)
+	c, err := DecodeCrash(raw)
+	if err != nil || len(c.Reports) != 1 || len(c.Rejected) > 0 || c.Batch {
+		t.Fatalf("%+v %v", c, err)
 	}
-	r := reports[0]
+	r := c.Reports[0]
 	ts, ok := r.Time()
 	if r.EventID() != "9ec79c33ec9942ab8353589fcb2e04dc" || r.Platform != "react-native" || r.Dist != "45" || r.Tags["screen"] != "Cart" ||
 		!ok || !ts.Equal(time.UnixMicro(1795470350758000)) || string(r.Device["model"]) != `"Pixel 9"` ||
 		len(r.Exceptions) != 1 || *r.Exceptions[0].Handled || !strings.Contains(r.Exceptions[0].Stack, "index.android.bundle") {
 		t.Errorf("%+v", r)
 	}
-	reports, rejected, err = DecodeCrash([]byte(`{"reports":[{"message":"a","id":"9EC79C33-EC99-42AB-8353-589FCB2E04DC"},{"message":1},{"message":"b","tags":{"big":9007199254740993}},7]}`))
-	if err != nil || len(reports) != 2 || reports[0].EventID() != "9ec79c33ec9942ab8353589fcb2e04dc" || reports[1].EventID() != "" || reports[1].Tags["big"] != "9007199254740993" {
+	c, err = DecodeCrash([]byte(`{"sent_at":"2026-11-24T03:00:00+01:00","reports":[{"message":"a","id":"9EC79C33-EC99-42AB-8353-589FCB2E04DC"},{"message":1,"id":"00000000-0000-0000-0000-00000000000A"},{"message":"b","tags":{"big":9007199254740993}},7]}`))
+	if err != nil || !c.Batch || !c.SentAt.Equal(time.Date(2026, 11, 24, 2, 0, 0, 0, time.UTC)) {
+		t.Fatalf("%+v %v", c, err)
+	}
+	reports := c.Reports
+	if len(reports) != 2 || reports[1].Index != 2 || reports[0].EventID() != "9ec79c33ec9942ab8353589fcb2e04dc" || reports[1].EventID() != "" || reports[1].Tags["big"] != "9007199254740993" {
 		t.Errorf("%+v %v", reports, err)
 	}
-	want := []RejectedCrash{{1, RejectedReport, "message: must not be a number like this"}, {3, RejectedReport, "report: must not be a number like this"}}
-	if diff := cmp.Diff(want, rejected); diff != "" {
+	want := []RejectedCrash{{1, "0000000000000000000000000000000a", RejectedReport, "message: must not be a number like this"}, {3, "", RejectedReport, "report: must not be a number like this"}}
+	if diff := cmp.Diff(want, c.Rejected); diff != "" {
 		t.Error(diff)
 	}
 	if _, ok := reports[0].Time(); ok {
@@ -52,13 +56,13 @@ func TestDecodeCrashCauses(t *testing.T) {
 		`{"message":"` + strings.Repeat("x", 9000) + `"}`:                      "message: at most 8192",
 		`{"message":"a","exceptions":[{"type":"E","frames":[{"lineno":-1}]}]}`: "exceptions[0].frames[0].lineno: at least 0",
 	} {
-		_, rejected, err := DecodeCrash([]byte(in))
-		if err != nil || len(rejected) != 1 || rejected[0].Cause != want {
-			t.Errorf("%.60s: %v %v, want %q", in, rejected, err, want)
+		c, err := DecodeCrash([]byte(in))
+		if err != nil || len(c.Rejected) != 1 || c.Rejected[0].Cause != want {
+			t.Errorf("%.60s: %+v %v, want %q", in, c, err, want)
 		}
 	}
 	for in, want := range map[string]error{"": ErrCrashEmpty, " \n": ErrCrashEmpty, strings.Repeat("[", 200): ErrCrashDepth, "{} x": ErrTrailing, "hello": nil, `{"a`: nil} {
-		if reports, _, err := DecodeCrash([]byte(in)); err == nil || reports != nil || want != nil && !errors.Is(err, want) {
+		if c, err := DecodeCrash([]byte(in)); err == nil || c != nil || want != nil && !errors.Is(err, want) {
 			t.Errorf("%.20q: %v", in, err)
 		}
 	}
@@ -72,19 +76,23 @@ func FuzzCrash(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		reports, rejected, err := DecodeCrash(raw)
-		if err != nil && (reports != nil || rejected != nil) {
-			t.Fatal("reports beside an error")
+		c, err := DecodeCrash(raw)
+		if err != nil {
+			if c != nil {
+				t.Fatal("reports beside an error")
+			}
+			return
 		}
-		if len(reports) > MaxCrashReports {
+		if len(c.Reports) > MaxCrashReports {
 			t.Fatal("unbounded")
 		}
-		for _, r := range reports {
+		for _, r := range c.Reports {
+			r.Shift(time.Hour)
 			if id := r.EventID(); id != "" && len(id) != 32 || r.Message == "" && len(r.Exceptions) == 0 {
 				t.Fatalf("%+v", r)
 			}
 		}
-		for _, r := range rejected {
+		for _, r := range c.Rejected {
 			if r.Cause == "" || len(r.Cause) > 400 {
 				t.Fatalf("%+v", r)
 			}

@@ -54,8 +54,8 @@ func TestSchemasAgreeWithDecoders(t *testing.T) {
 			return true
 		},
 		"crash": func(body []byte) bool {
-			reports, rejected, err := DecodeCrash(body)
-			return err == nil && len(rejected) == 0 && len(reports) > 0
+			c, err := DecodeCrash(body)
+			return err == nil && len(c.Rejected) == 0 && len(c.Reports) > 0
 		},
 	}
 	for kind, decode := range decoders {

@@ -50,6 +50,24 @@ func copyHeader(h EnvelopeHeader) EnvelopeHeader {
 	return EmptyHeader()
 }
 
+// NameByEvent gives a record, and its envelope, the id of its first event, as
+// that event's payload has it; without an event it has none.
+func (r *Record) NameByEvent() {
+	r.Envelope.Header = copyHeader(r.Envelope.Header)
+	release := r.Meta.Release
+	r.Meta.EventID = ""
+	r.Envelope.Header.Delete("event_id")
+	for i := range r.Envelope.Items {
+		if it := &r.Envelope.Items[i]; isMain(it) {
+			r.name(it)
+			break
+		}
+	}
+	if release != "" {
+		r.Meta.Release = release
+	}
+}
+
 // name gives a record the id and release of its event.
 func (r *Record) name(it *Item) {
 	r.Envelope.Header.Delete("event_id")

@@ -2,6 +2,7 @@ package crash
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -9,8 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
-	"strings"
+	"time"
 
 	"breakwater/ingest"
 	"breakwater/schemas"
@@ -20,23 +22,51 @@ import (
 // causes name the field of each, at most ten.
 var RejectReport = &ingest.Rejection{Status: 400, Detail: "invalid crash report", Outcome: schemas.Invalid, Reason: schemas.RejectedReport}
 
+// RejectBusy refuses a report that another request is just bringing: whether
+// that one is taken is not known yet.
+var RejectBusy = &ingest.Rejection{Status: 503, Detail: "the same report is being taken", Outcome: schemas.RateLimited, Reason: "in_progress", RetryAfter: time.Second}
+
 const maxCauses = 10
 
-// Protocol decodes crash reports. The zero value is ready.
-type Protocol struct{}
+// Skew is how far a client's clock may be off before its times are moved:
+// below it a slow network looks the same.
+const Skew = time.Minute
+
+// Memory of ids: a phone that lost the answer sends its queue again at its
+// next start, days later.
+const (
+	RememberFor = 72 * time.Hour
+	RememberMax = 50_000
+)
+
+// Protocol decodes crash reports. The zero value is ready and forgets ids.
+type Protocol struct {
+	// Repeats remembers the ids that clients gave; nil forgets them.
+	Repeats *ingest.Repeats
+}
 
 var _ ingest.Protocol = (*Protocol)(nil)
 
-// Decode makes one event item of each report. A request of several is answered
-// with {"id", "ids", "rejected"}: the first event's id, all ids in order, and
-// what was wrong with the others. Errors: ingest.RejectEmpty, RejectDepth,
-// RejectJSON, and what reading the body fails with.
+// fate is one report of a request on its way to an answer.
+type fate struct {
+	index  int
+	id     string
+	item   *ingest.Item
+	claim  ingest.Claim
+	repeat bool
+	cause  string // of an invalid one
+}
+
+// Decode makes one event item of each report. One report is answered with its
+// id, a list with what became of each (see the published schema). Errors:
+// ingest.RejectEmpty, RejectDepth, RejectJSON, RejectNothingUsable, RejectBusy,
+// and what reading the body fails with.
 func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader) (*ingest.Batch, error) {
 	raw, err := io.ReadAll(body)
 	if err != nil {
 		return nil, fmt.Errorf("reading a crash report: %w", err)
 	}
-	reports, rejected, err := schemas.DecodeCrash(raw)
+	in, err := schemas.DecodeCrash(raw)
 	switch {
 	case errors.Is(err, schemas.ErrCrashEmpty):
 		return nil, ingest.RejectEmpty.With(err)
@@ -44,47 +74,78 @@ func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader
 		return nil, ingest.RejectDepth.With(err)
 	case err != nil:
 		return nil, ingest.RejectJSON.With(err)
-	case len(reports)+len(rejected) == 0:
+	case len(in.Reports)+len(in.Rejected) == 0:
 		return nil, ingest.RejectNothingUsable
 	}
 	b := &ingest.Batch{Request: req, Header: schemas.EmptyHeader()}
-	ids := make([]string, 0, len(reports))
-	for _, r := range reports {
-		id := r.EventID()
-		if id == "" {
-			id = newID()
-		}
-		payload, err := json.Marshal(Event(r, id, req.ReceivedAt, req.UserAgent))
-		if err != nil {
-			return nil, ingest.RejectInternal.With(fmt.Errorf("writing an event: %w", err))
-		}
-		b.Items = append(b.Items, ingest.NewItem(schemas.Item{
-			Header:  schemas.NewItemHeader("event", "content_type", "application/json"),
-			Payload: schemas.Bytes(payload),
-		}))
-		ids = append(ids, id)
+	fates, err := p.events(b, in)
+	if err != nil {
+		giveBack(fates)
+		return nil, err
 	}
-	if len(ids) > 0 {
-		b.EventID = ids[0]
-		b.Header.SetString("event_id", ids[0])
+	refuse(b, in)
+	b.Many = true
+	if len(fates) > 0 {
+		b.EventID = fates[max(slices.IndexFunc(fates, func(f *fate) bool { return !f.repeat }), 0)].id
+		b.Header.SetString("event_id", b.EventID)
 	}
-	refuse(b, rejected)
-	if len(ids) > 1 || len(ids) > 0 && len(rejected) > 0 {
-		b.Reply = reply(ids, rejected)
-	}
+	b.Conclude = func(b *ingest.Batch, err error) error { return conclude(b, in, fates, err) }
 	return b, nil
 }
 
+// events adds an item for each usable report, and says which of them were
+// taken before.
+func (p *Protocol) events(b *ingest.Batch, in *schemas.CrashRequest) (fates []*fate, err error) {
+	req := b.Request
+	skew := time.Duration(0)
+	if !in.SentAt.IsZero() {
+		skew = req.ReceivedAt.Sub(in.SentAt)
+	}
+	seen := map[string]bool{}
+	for _, r := range in.Reports {
+		f := &fate{index: r.Index, id: r.EventID()}
+		fates = append(fates, f)
+		if f.id == "" {
+			f.id = newID()
+		} else {
+			f.repeat = seen[f.id]
+			seen[f.id] = true
+			if p.Repeats != nil && !f.repeat {
+				claim, state := p.Repeats.Begin(req.Project.Name, []byte(f.id))
+				if state == ingest.Busy {
+					return fates, RejectBusy
+				}
+				f.claim, f.repeat = claim, state == ingest.Again
+			}
+		}
+		payload := []byte(nil)
+		if !f.repeat {
+			if skew.Abs() > Skew {
+				r.Shift(skew)
+			}
+			if payload, err = json.Marshal(ingest.NewEvent("crash", r, f.id, req.ReceivedAt, req.UserAgent)); err != nil {
+				return fates, ingest.RejectInternal.With(fmt.Errorf("writing an event: %w", err))
+			}
+		}
+		f.item = ingest.NewItem(schemas.Item{Header: schemas.NewItemHeader("event", "content_type", "application/json"), Payload: schemas.Bytes(payload)})
+		if f.repeat {
+			f.item.Outcome, f.item.Reason = schemas.Filtered, ingest.ReasonRepeat
+		}
+		b.Items = append(b.Items, f.item)
+	}
+	return fates, nil
+}
+
 // refuse counts the reports that cannot be used as items that end here.
-func refuse(b *ingest.Batch, rejected []schemas.RejectedCrash) {
+func refuse(b *ingest.Batch, in *schemas.CrashRequest) {
 	var causes []string
-	for _, r := range rejected {
+	for _, r := range in.Rejected {
 		it := ingest.NewItem(schemas.Item{Header: schemas.NewItemHeader("event"), Payload: schemas.Bytes(nil)})
 		it.Outcome, it.Reason = schemas.Invalid, r.Reason
 		b.Items = append(b.Items, it)
 		if len(causes) < maxCauses {
 			cause := r.Cause
-			if len(rejected) > 1 {
+			if in.Batch {
 				cause = "reports[" + strconv.Itoa(r.Index) + "]." + cause
 			}
 			causes = append(causes, cause)
@@ -95,19 +156,79 @@ func refuse(b *ingest.Batch, rejected []schemas.RejectedCrash) {
 	}
 }
 
-// reply lists what became of several reports.
-func reply(ids []string, rejected []schemas.RejectedCrash) *ingest.Reply {
+func giveBack(fates []*fate) {
+	for _, f := range fates {
+		f.claim.GiveBack()
+	}
+}
+
+// conclude remembers what was taken and answers. A list of which a part was
+// refused for a rate is refused as a whole: sent again, what was taken counts
+// as duplicate and the rest is taken.
+func conclude(b *ingest.Batch, in *schemas.CrashRequest, fates []*fate, err error) error {
+	limited := false
+	for _, f := range fates {
+		switch it := f.item; {
+		case it.Outcome == schemas.Invalid:
+			f.claim.GiveBack()
+			f.cause = it.Reason
+		case it.Alive(), it.Outcome == schemas.Filtered, it.Outcome == schemas.Suppressed:
+			f.claim.Keep()
+		default:
+			f.claim.GiveBack()
+			limited = limited || it.Outcome == schemas.RateLimited
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if limited {
+		rej := *ingest.RejectLimited
+		_, wait := schemas.FormatRateLimits(b.Limits, b.Request.ReceivedAt)
+		rej.RetryAfter = max(time.Duration(wait)*time.Second, time.Second)
+		return &rej
+	}
+	if in.Batch {
+		b.Reply = reply(in, fates)
+	}
+	return nil
+}
+
+// reply lists what became of each report, in the request's order. What was
+// filtered or thinned out counts as accepted: clients must not learn of it.
+func reply(in *schemas.CrashRequest, fates []*fate) *ingest.Reply {
+	for _, r := range in.Rejected {
+		fates = append(fates, &fate{index: r.Index, id: r.ID, cause: r.Cause})
+	}
+	slices.SortFunc(fates, func(a, b *fate) int { return cmp.Compare(a.index, b.index) })
 	var out bytes.Buffer
-	out.WriteString(`{"id":"` + ids[0] + `","ids":["` + strings.Join(ids, `","`) + `"]`)
-	for i, r := range rejected {
-		out.WriteString([]string{`,"rejected":[`, ","}[min(i, 1)])
-		out.WriteString(`{"index":` + strconv.Itoa(r.Index) + `,"cause":` + string(schemas.QuoteString(r.Cause)) + "}")
+	out.WriteString(`{"reports":[`)
+	for i, f := range fates {
+		if i > 0 {
+			out.WriteByte(',')
+		}
+		out.WriteByte('{')
+		if f.id != "" {
+			out.WriteString(`"id":"` + f.id + `",`)
+		}
+		out.WriteString(`"status":"` + f.status() + `"`)
+		if f.cause != "" {
+			out.WriteString(`,"detail":` + string(schemas.QuoteString(f.cause)))
+		}
+		out.WriteByte('}')
 	}
-	if len(rejected) > 0 {
-		out.WriteByte(']')
-	}
-	out.WriteByte('}')
+	out.WriteString("]}")
 	return &ingest.Reply{Status: 200, ContentType: "application/json", Body: out.Bytes()}
+}
+
+func (f *fate) status() string {
+	switch {
+	case f.item == nil || f.item.Outcome == schemas.Invalid:
+		return "invalid"
+	case f.repeat:
+		return "duplicate"
+	}
+	return "accepted"
 }
 
 // newID makes a random (version 4) UUID without dashes.

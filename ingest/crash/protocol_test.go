@@ -184,11 +184,11 @@ func TestBounds(t *testing.T) {
 		t.Error("the newest hundred breadcrumbs are kept")
 	}
 	_, ev = event(t, `{"exceptions":[{"type":"E","frames":[`+strings.Repeat(`{"function":"old"},`, 300)+`{"function":"crash"}]}]}`)
-	if ex, _ := ev.FirstException(); len(ex.Frames) != MaxFrames || ex.Frames[MaxFrames-1].Function != "crash" {
+	if ex, _ := ev.FirstException(); len(ex.Frames) != ingest.MaxFrames || ex.Frames[ingest.MaxFrames-1].Function != "crash" {
 		t.Errorf("%d frames", len(ex.Frames))
 	}
 	m, _ := event(t, `{"exceptions":[{"type":"E","stack":"`+strings.Repeat("ü", 50_000)+`"}]}`)
-	if s, _ := at(m, "contexts", "crash_report", "stack").(string); len(s) < maxRawStack-4 || len(s) > maxRawStack+4 {
+	if s, _ := at(m, "contexts", "crash_report", "stack").(string); len(s) < 16<<10-4 || len(s) > 16<<10+4 {
 		t.Errorf("%d bytes of raw stack", len(s))
 	}
 }
@@ -209,37 +209,169 @@ func TestIDs(t *testing.T) {
 	}
 }
 
+// conclude is what the door does when every item's fate is known.
+func conclude1(t *testing.T, b *ingest.Batch, err error) (string, error) {
+	t.Helper()
+	err = b.Conclude(b, err)
+	if b.Reply == nil {
+		return "", err
+	}
+	return string(b.Reply.Body), err
+}
+
 func TestSeveralReports(t *testing.T) {
 	const id = "9ec79c33ec9942ab8353589fcb2e04dc"
-	b, err := decode(t, `{"reports":[{"message":"a","id":"`+id+`"},{"message":1},{"message":"b"}]}`)
+	b, err := decode(t, `{"reports":[{"message":"a","id":"`+id+`"},{"message":1,"id":"0000000000000000000000000000000A"},{"message":"b"},7]}`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(b.Items) != 3 || !b.Items[0].Alive() || !b.Items[1].Alive() || b.Items[2].Outcome != schemas.Invalid || b.Items[2].Reason != "invalid_report" {
+	if len(b.Items) != 4 || !b.Items[0].Alive() || !b.Items[1].Alive() || b.Items[2].Outcome != schemas.Invalid || b.Items[2].Reason != "invalid_report" {
 		t.Fatalf("%+v", b.Items)
 	}
-	var reply struct {
-		ID       string
-		IDs      []string
-		Rejected []struct {
-			Index int
-			Cause string
-		}
+	second := b.Items[1].Event().EventID()
+	got, err := conclude1(t, b, nil)
+	want := `{"reports":[{"id":"` + id + `","status":"accepted"},{"id":"0000000000000000000000000000000a","status":"invalid","detail":"message: must not be a number like this"},` +
+		`{"id":"` + second + `","status":"accepted"},{"status":"invalid","detail":"report: must not be a number like this"}]}`
+	if err != nil || got != want {
+		t.Errorf("%v\n%s\n%s", err, got, want)
 	}
-	if b.Reply == nil || json.Unmarshal(b.Reply.Body, &reply) != nil || reply.ID != id || len(reply.IDs) != 2 || reply.IDs[0] != id || reply.IDs[1] != b.Items[1].Event().EventID() ||
-		len(reply.Rejected) != 1 || reply.Rejected[0].Index != 1 || !strings.HasPrefix(reply.Rejected[0].Cause, "message:") {
-		t.Errorf("%+v", reply)
+	// The second event is its own record's, whatever became of the first.
+	b.Drop(b.Items[0], schemas.Filtered, "error-message")
+	b.Request.Project = &ingest.Project{ID: 1, Name: "shop"}
+	if rec := b.Record(nil); rec.Meta.EventID != second || rec.Envelope.Header.EventID() != second {
+		t.Errorf("the record is named %q, its envelope %q", rec.Meta.EventID, rec.Envelope.Header.EventID())
+	}
+	for body, want := range map[string]string{
+		`[{"message":"a","id":"` + id + `"}]`: `{"reports":[{"id":"` + id + `","status":"accepted"}]}`,
+		`{"message":"a","id":"` + id + `"}`:   "",
+	} {
+		b, err := decode(t, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := conclude1(t, b, nil); err != nil || got != want {
+			t.Errorf("%s: %v %s", body, err, got)
+		}
 	}
 	b, err = decode(t, `[{"message":1},{}]`)
 	if err != nil || b.EventID != "" || b.Refusal.Status != 400 {
 		t.Fatalf("%+v %v", b, err)
 	}
-	want := []string{"reports[0].message: must not be a number like this", "reports[1].message: a message or an exception is required"}
-	if diff := cmp.Diff(want, b.Refusal.Causes); diff != "" {
+	causes := []string{"reports[0].message: must not be a number like this", "reports[1].message: a message or an exception is required"}
+	if diff := cmp.Diff(causes, b.Refusal.Causes); diff != "" {
 		t.Error(diff)
 	}
 	if RejectReport.Causes != nil {
 		t.Error("the template was changed")
+	}
+}
+
+// A report with an id is taken once: not when its first request failed, always
+// when it was taken, and never while nobody knows.
+func TestRepeats(t *testing.T) {
+	const x, y = "9ec79c33ec9942ab8353589fcb2e04dc", "9ec79c33-ec99-42ab-8353-589fcb2e04dd"
+	now := arrived
+	p := &Protocol{Repeats: ingest.NewRepeats(ingest.RepeatsOptions{TTL: RememberFor, Max: 100, Now: func() time.Time { return now }})}
+	send := func(project, body string) (*ingest.Batch, error) {
+		return p.Decode(t.Context(), &ingest.Request{ReceivedAt: now, Project: &ingest.Project{Name: project}}, strings.NewReader(body))
+	}
+	one := `{"message":"a","id":"` + x + `"}`
+	first, err := send("shop", one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := send("shop", one); !errors.Is(err, RejectBusy) {
+		t.Errorf("while it is being taken: %v", err)
+	}
+	if _, err := send("shop", `[{"message":"b","id":"`+y+`"},`+one+`]`); !errors.Is(err, RejectBusy) {
+		t.Errorf("a list with one that is being taken: %v", err)
+	}
+	if _, err := send("other", one); err != nil {
+		t.Errorf("another project has nothing to do with it: %v", err)
+	}
+	first.Drop(first.Items[0], schemas.RateLimited, "disk_full")
+	if err := first.Conclude(first, ingest.RejectFull); !errors.Is(err, ingest.RejectFull) {
+		t.Error(err)
+	}
+	second, err := send("shop", one)
+	if err != nil || !second.Items[0].Alive() {
+		t.Fatalf("what was not taken may come again: %v", err)
+	}
+	if _, err := conclude1(t, second, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, body := range []string{one, strings.Replace(one, x, strings.ToUpper(x), 1)} {
+		b, err := send("shop", body)
+		if err != nil || b.EventID != x || len(b.Items) != 1 || b.Items[0].Outcome != schemas.Filtered || b.Items[0].Reason != "duplicate" {
+			t.Fatalf("a repeat: %+v %v", b, err)
+		}
+		if got, err := conclude1(t, b, nil); err != nil || got != "" {
+			t.Errorf("%s %v", got, err)
+		}
+	}
+	b, err := send("shop", `[`+one+`,{"message":"b","id":"`+y+`"},{"message":"b","id":"`+y+`"},{}]`)
+	if err != nil || b.EventID != strings.ReplaceAll(y, "-", "") {
+		t.Fatalf("%+v %v", b, err)
+	}
+	got, err := conclude1(t, b, nil)
+	bare := strings.ReplaceAll(y, "-", "")
+	if want := `{"reports":[{"id":"` + x + `","status":"duplicate"},{"id":"` + bare + `","status":"accepted"},{"id":"` + bare + `","status":"duplicate"},` +
+		`{"status":"invalid","detail":"message: a message or an exception is required"}]}`; err != nil || got != want {
+		t.Errorf("%v\n%s\n%s", err, got, want)
+	}
+	now = now.Add(RememberFor)
+	if b, err := send("shop", one); err != nil || !b.Items[0].Alive() {
+		t.Errorf("after %v it is new: %v", RememberFor, err)
+	}
+}
+
+// A list of which a part met a limit is refused whole; the part that was taken
+// is known when it comes again.
+func TestPartOfAListIsLimited(t *testing.T) {
+	p := &Protocol{Repeats: ingest.NewRepeats(ingest.RepeatsOptions{TTL: RememberFor, Max: 100, Now: func() time.Time { return arrived }})}
+	req := &ingest.Request{ReceivedAt: arrived, Project: &ingest.Project{Name: "shop"}}
+	const body = `[{"message":"a","id":"00000000000000000000000000000001"},{"message":"b","id":"00000000000000000000000000000002"}]`
+	b, err := p.Decode(t.Context(), req, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Drop(b.Items[1], schemas.RateLimited, "category_rate")
+	b.Limits = []schemas.RateLimit{{Categories: []schemas.Category{schemas.CategoryError}, Until: arrived.Add(7 * time.Second)}}
+	var rej *ingest.Rejection
+	if _, err := conclude1(t, b, nil); !errors.As(err, &rej) || rej.Status != 429 || rej.RetryAfter != 7*time.Second {
+		t.Fatalf("%v", err)
+	}
+	if b, err = p.Decode(t.Context(), req, strings.NewReader(body)); err != nil || b.Items[0].Reason != "duplicate" || !b.Items[1].Alive() {
+		t.Fatalf("%+v %v", b, err)
+	}
+}
+
+// Times of an offline queue: old ones stay, impossible ones give way to the
+// arrival, and a wrong clock is put right by sent_at.
+func TestTimes(t *testing.T) {
+	for _, tt := range []struct{ name, in, want, kept string }{
+		{"years old", `{"message":"x","timestamp":"2019-05-05T05:05:05Z"}`, "2019-05-05T05:05:05Z", ""},
+		{"before clocks were set", `{"message":"x","timestamp":3600}`, "2026-11-03T12:00:00Z", "1970-01-01T01:00:00Z"},
+		{"of the future", `{"message":"x","timestamp":"2027-01-01T00:00:00Z"}`, "2026-11-03T12:00:00Z", "2027-01-01T00:00:00Z"},
+		{"a moment ahead", `{"message":"x","timestamp":"2026-11-03T12:00:59Z"}`, "2026-11-03T12:00:59Z", ""},
+		{"a clock two hours behind", `{"sent_at":"2026-11-03T10:00:00Z","reports":[{"message":"x","timestamp":"2026-11-03T09:30:00Z"}]}`, "2026-11-03T11:30:00Z", ""},
+		{"a clock a year ahead", `{"sent_at":"2027-11-03T12:00:00Z","reports":[{"message":"x","timestamp":"2027-11-03T11:00:00.5Z"}]}`, "2026-11-03T11:00:00.5Z", ""},
+		{"a slow network is no wrong clock", `{"sent_at":"2026-11-03T11:59:30Z","reports":[{"message":"x","timestamp":"2026-11-03T11:59:00Z"}]}`, "2026-11-03T11:59:00Z", ""},
+		{"one report with sent_at", `{"sent_at":"2026-11-03T10:00:00Z","message":"x","timestamp":"2026-11-03T09:30:00Z"}`, "2026-11-03T11:30:00Z", ""},
+		{"sent_at that is none", `{"sent_at":"now","reports":[{"message":"x","timestamp":"2026-11-03T09:30:00Z"}]}`, "2026-11-03T09:30:00Z", ""},
+		{"no time", `{"sent_at":"2026-11-03T10:00:00Z","reports":[{"message":"x"}]}`, "2026-11-03T12:00:00Z", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m, _ := event(t, tt.in)
+			kept, _ := at(m, "contexts", "crash_report", "timestamp").(string)
+			if got := at(m, "timestamp"); got != tt.want || kept != tt.kept {
+				t.Errorf("got %v, kept %q; want %v, %q", got, kept, tt.want, tt.kept)
+			}
+		})
+	}
+	m, _ := event(t, `{"sent_at":"2026-11-03T10:00:00Z","message":"x","breadcrumbs":[{"message":"a","timestamp":"2026-11-03T09:00:00Z"},{"message":"b"}]}`)
+	if got := at(m["breadcrumbs"].([]any)[0], "timestamp"); got != "2026-11-03T11:00:00Z" {
+		t.Errorf("a breadcrumb's time is %v", got)
 	}
 }
 

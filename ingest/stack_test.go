@@ -1,4 +1,4 @@
-package crash
+package ingest
 
 import (
 	"encoding/json"
@@ -62,7 +62,7 @@ func TestParseStack(t *testing.T) {
 // captured cases list.
 func TestRealEngines(t *testing.T) {
 	for _, name := range []string{"hermes-tiny", "metro-plain"} {
-		dir := filepath.Join("../../schemas/testdata/fixtures/sourcemaps", name)
+		dir := filepath.Join("../schemas/testdata/fixtures/sourcemaps", name)
 		var stack struct{ Name, Message, Stack string }
 		var expected struct {
 			Frames []struct {

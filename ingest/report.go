@@ -1,4 +1,4 @@
-package crash
+package ingest
 
 import (
 	"strings"
@@ -14,22 +14,32 @@ import (
 const (
 	maxBreadcrumbs = 100      // the newest; as many as SDKs keep
 	maxRawStack    = 16 << 10 // bytes of a stack text that could not be read
+	firstYear      = 2000     // a clock that says less was never set
+	maxAhead       = time.Minute
 )
 
-// SDK is how the events name their maker.
-var SDK = sentry.SdkInfo{Name: "breakwater.crash", Version: "1"}
-
-// Event makes the Sentry event of a report. id is its event id, at the time
-// for reports that do not say when they happened, userAgent the client's, "" when
-// unknown.
-func Event(r *schemas.CrashReport, id string, at time.Time, userAgent string) *sentry.Event {
+// NewEvent makes the Sentry event of a report, for the protocols whose clients
+// speak no Sentry: the crash API, Faro, OpenTelemetry. protocol becomes the
+// sdk's name, id is the event id, at the time of arrival, userAgent the client's,
+// "" when unknown.
+//
+// A report keeps its own time however old it is. Without one, with one before
+// the year 2000 (a clock that was never set) or more than a minute after its
+// arrival it gets the time of arrival, as Sentry does with those of the future;
+// what it said stays in the context "crash_report".
+func NewEvent(protocol string, r *schemas.CrashReport, id string, at time.Time, userAgent string) *sentry.Event {
 	ev := &sentry.Event{
-		EventID: sentry.EventID(id), Timestamp: at.UTC(), Platform: platform(r.Platform), Level: level(r), Sdk: SDK,
+		EventID: sentry.EventID(id), Timestamp: at.UTC(), Platform: platform(r.Platform), Level: level(r),
+		Sdk:     sentry.SdkInfo{Name: "breakwater." + protocol, Version: "1"},
 		Release: r.Release, Dist: string(r.Dist), Environment: r.Environment, Message: r.Message,
 		Tags: words(r.Tags), Contexts: contexts(r), Breadcrumbs: breadcrumbs(r.Breadcrumbs),
 	}
 	if t, ok := r.Time(); ok {
-		ev.Timestamp = t
+		if t.Year() < firstYear || t.After(at.Add(maxAhead)) {
+			keep(ev, "timestamp", t.Format(time.RFC3339Nano))
+		} else {
+			ev.Timestamp = t
+		}
 	}
 	if u := r.User; u != nil {
 		ev.User = sentry.User{ID: string(u.ID), Email: u.Email, Username: u.Username, Name: u.Name, IPAddress: u.IPAddress, Data: words(u.Data)}
@@ -151,13 +161,18 @@ func keepRaw(ev *sentry.Event, text string) {
 	if len(text) > maxRawStack {
 		text = strings.ToValidUTF8(text[:maxRawStack], "") + "…"
 	}
+	keep(ev, "stack", text)
+}
+
+// keep notes in the context "crash_report" what found no place of its own.
+func keep(ev *sentry.Event, name, value string) {
 	if ev.Contexts == nil {
 		ev.Contexts = map[string]sentry.Context{}
 	}
 	if ev.Contexts["crash_report"] == nil {
 		ev.Contexts["crash_report"] = sentry.Context{}
 	}
-	ev.Contexts["crash_report"]["stack"] = text
+	ev.Contexts["crash_report"][name] = value
 }
 
 // nativeContext is what makes Sentry treat the event as React Native's.

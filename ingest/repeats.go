@@ -1,0 +1,206 @@
+package ingest
+
+import (
+	"crypto/sha256"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Repeats remembers what was taken, so that a client that sends it again,
+// because it never saw the answer, is told the same and nothing is taken twice.
+// Per project it holds at most the newest Max keys of the last TTL, about 120
+// bytes each; a key that was pushed out early counts as new again, and so does
+// every key after a restart. Safe for concurrent use.
+type Repeats struct {
+	opts RepeatsOptions
+
+	mu       sync.Mutex
+	projects map[string]*taken
+}
+
+// RepeatsOptions say how much is remembered.
+type RepeatsOptions struct {
+	// Endpoint is the row of the endpoint table, for metrics.
+	Endpoint string
+	// TTL is how long a key is remembered, from when it was taken.
+	TTL time.Duration
+	// Max is how many keys a project may hold.
+	Max int
+	Now func() time.Time
+	// Metrics are shown to Prometheus; nil for none.
+	Metrics *RepeatsMetrics
+}
+
+// RepeatsMetrics are shared by all endpoints that remember keys.
+type RepeatsMetrics struct {
+	held    *prometheus.GaugeVec
+	dropped *prometheus.CounterVec
+}
+
+// NewRepeatsMetrics registers them; reg may be nil.
+func NewRepeatsMetrics(reg prometheus.Registerer) (*RepeatsMetrics, error) {
+	m := &RepeatsMetrics{
+		held: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "breakwater_idempotency_keys",
+			Help: "Keys remembered so that a request or report that is sent again counts once.",
+		}, []string{"endpoint", "project"}),
+		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "breakwater_idempotency_keys_dropped_total",
+			Help: "Keys forgotten before their time because a project had too many: a repeat of one would count again.",
+		}, []string{"endpoint", "project"}),
+	}
+	if reg == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.held, m.dropped} {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// taken are one project's keys, in the order they were begun.
+type taken struct {
+	keys  map[repeatKey]*attempt
+	order []*attempt
+}
+
+type repeatKey [16]byte
+
+type attempt struct {
+	key  repeatKey
+	at   time.Time
+	kept bool
+	gone bool // given back: the order forgets it later
+}
+
+// NewRepeats makes an empty memory.
+func NewRepeats(o RepeatsOptions) *Repeats {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Metrics == nil {
+		o.Metrics, _ = NewRepeatsMetrics(nil) // only registering fails
+	}
+	return &Repeats{opts: o, projects: map[string]*taken{}}
+}
+
+// Repeat says what is known of a key.
+type Repeat int
+
+// What Begin finds.
+const (
+	Fresh Repeat = iota // not seen: the caller owns the claim and must end it
+	Again               // taken before
+	Busy                // another request is being decided on it now
+)
+
+// Claim is a key between Begin and its end. The zero value ends without effect.
+type Claim struct {
+	r       *Repeats
+	project string
+	a       *attempt
+}
+
+// Begin asks for a key, made of parts, of a project.
+func (r *Repeats) Begin(project string, parts ...[]byte) (Claim, Repeat) {
+	h := sha256.New()
+	for _, p := range parts {
+		h.Write(p)
+		h.Write([]byte{0xff})
+	}
+	var key repeatKey
+	copy(key[:], h.Sum(nil))
+	now := r.opts.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := r.projects[project]
+	if t == nil {
+		t = &taken{keys: map[repeatKey]*attempt{}}
+		r.projects[project] = t
+	}
+	r.expire(project, t, now)
+	if a := t.keys[key]; a != nil {
+		if a.kept {
+			return Claim{}, Again
+		}
+		return Claim{}, Busy
+	}
+	a := &attempt{key: key, at: now}
+	t.keys[key] = a
+	t.order = append(t.order, a)
+	r.show(project, t)
+	return Claim{r, project, a}, Fresh
+}
+
+// Keep ends a claim: its key was taken.
+func (c Claim) Keep() { c.end(true) }
+
+// GiveBack ends a claim: its key was not taken and may come again.
+func (c Claim) GiveBack() { c.end(false) }
+
+func (c Claim) end(kept bool) {
+	if c.r == nil {
+		return
+	}
+	c.r.mu.Lock()
+	defer c.r.mu.Unlock()
+	if kept {
+		c.a.kept = true
+		return
+	}
+	c.a.gone = true
+	if t := c.r.projects[c.project]; t != nil && t.keys[c.a.key] == c.a {
+		delete(t.keys, c.a.key)
+		c.r.show(c.project, t)
+	}
+}
+
+// expire forgets what is too old and what is too much; r.mu is held.
+func (r *Repeats) expire(project string, t *taken, now time.Time) {
+	n := 0
+	for n < len(t.order) {
+		a := t.order[n]
+		crowded := len(t.keys) >= r.opts.Max
+		if !a.gone && !crowded && now.Sub(a.at) < r.opts.TTL {
+			break
+		}
+		n++
+		if a.gone || t.keys[a.key] != a {
+			continue
+		}
+		delete(t.keys, a.key)
+		if now.Sub(a.at) < r.opts.TTL {
+			r.opts.Metrics.dropped.WithLabelValues(r.opts.Endpoint, project).Inc()
+		}
+	}
+	if n == 0 {
+		return
+	}
+	clear(t.order[:n])
+	t.order = t.order[n:]
+	if cap(t.order) > 64 && len(t.order) < cap(t.order)/4 {
+		t.order = append(make([]*attempt, 0, 2*len(t.order)), t.order...)
+	}
+	r.show(project, t)
+}
+
+func (r *Repeats) show(project string, t *taken) {
+	r.opts.Metrics.held.WithLabelValues(r.opts.Endpoint, project).Set(float64(len(t.keys)))
+}
+
+// Len is how many keys of a project are held.
+func (r *Repeats) Len(project string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if t := r.projects[project]; t != nil {
+		return len(t.keys)
+	}
+	return 0
+}
+
+// ReasonRepeat is the reason of outcome filtered of what was taken before.
+const ReasonRepeat = "duplicate"
