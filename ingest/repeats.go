@@ -192,6 +192,14 @@ func (r *Repeats) show(project string, t *taken) {
 	r.opts.Metrics.held.WithLabelValues(r.opts.Endpoint, project).Set(float64(len(t.keys)))
 }
 
+// SetProjects shows the zero values of projects that are configured.
+func (r *Repeats) SetProjects(names []string) {
+	for _, name := range names {
+		r.opts.Metrics.held.WithLabelValues(r.opts.Endpoint, name)
+		r.opts.Metrics.dropped.WithLabelValues(r.opts.Endpoint, name)
+	}
+}
+
 // Len is how many keys of a project are held.
 func (r *Repeats) Len(project string) int {
 	r.mu.Lock()

@@ -19,6 +19,7 @@ import (
 	"breakwater/cmd/breakwater/console"
 	"breakwater/ingest"
 	"breakwater/ingest/auth"
+	"breakwater/ingest/crash"
 	"breakwater/ingest/filter"
 	"breakwater/ingest/health"
 	"breakwater/ingest/limit"
@@ -56,6 +57,7 @@ type app struct {
 	discards *sentryproto.Metrics
 	release  *release.Stage
 	reports  *reports
+	crashes  *ingest.Repeats // ids of crash reports that were taken
 
 	spool     *disk.Spool
 	relay     *relay.Relay
@@ -124,6 +126,9 @@ func newApp(path string, cfg *config.Config, env config.Lookup, log zerolog.Logg
 	if a.discards, err = sentryproto.NewMetrics(a.registry); err != nil {
 		return a, err
 	}
+	if err = a.newMemories(); err != nil {
+		return a, err
+	}
 
 	// The door.
 	a.projects.Store(directory(cfg))
@@ -170,6 +175,16 @@ func (a *app) newStages(cfg *config.Config) (err error) {
 	a.reports = newReports(a.projectNamed, a.emit, part("reports"))
 	a.ledger.dropped = a.reports.outcome
 	a.background = append(a.background, a.limiter.Run, a.storm.Run, a.vitals.Run, a.reports.Run)
+	return nil
+}
+
+// newMemories makes what lets a client send again what it saw no answer to.
+func (a *app) newMemories() error {
+	m, err := ingest.NewRepeatsMetrics(a.registry)
+	if err != nil {
+		return err
+	}
+	a.crashes = ingest.NewRepeats(ingest.RepeatsOptions{Endpoint: "crash", TTL: crash.RememberFor, Max: crash.RememberMax, Now: a.now, Metrics: m})
 	return nil
 }
 
@@ -220,6 +235,7 @@ func (a *app) apply(cfg *config.Config) error {
 	a.spool.SetLimits(disk.Limits{MaxSize: sc.MaxSize, MinFree: sc.MinFree, MaxAge: sc.MaxAge, ProjectShare: sc.ProjectShare})
 	a.vitals.SetProjects(vitalsProjects(cfg))
 	a.health.SetProjects(projectNames(cfg))
+	a.crashes.SetProjects(projectNames(cfg))
 	a.upstreams.store(p.limiters)
 	a.projects.Store(directory(cfg)) // last: a project can be asked for when everything behind it knows it
 	return nil

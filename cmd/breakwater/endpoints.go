@@ -28,6 +28,6 @@ func (a *app) endpoints(cfg *config.Config) []ingest.Endpoint {
 			Name: "vitals", Paths: []string{"/api/:project/vitals"}, Auth: ingest.AuthKey, Protocol: vitals, Credentials: true,
 			Reply: ingest.Reply{Status: http.StatusNoContent}, MaxBody: ingest.BeaconBody,
 		},
-		{Name: "crash", Paths: []string{"/api/:project/crash"}, Auth: ingest.AuthKey, Protocol: &crash.Protocol{}, Credentials: true, MaxBody: ingest.EventBody},
+		{Name: "crash", Paths: []string{"/api/:project/crash"}, Auth: ingest.AuthKey, Protocol: &crash.Protocol{Repeats: a.crashes}, Credentials: true, MaxBody: ingest.EventBody},
 	}
 }
