@@ -112,6 +112,10 @@ type Request struct {
 	Method string
 	// Params are the parameters of the route's path.
 	Params []Param
+	// Canary says that the request is an operator's probe (see Canaries): it
+	// takes the path of all requests, and counts as nobody's error, session or
+	// page view.
+	Canary bool
 
 	body     body
 	params   [2]Param // room for Params

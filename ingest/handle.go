@@ -55,6 +55,7 @@ func (d *door) receive(c echo.Context, req *Request, ep *Endpoint) (batch *Batch
 		return nil, rej
 	}
 	defer batch.conclude(&err)
+	v.sighting.decoded(batch)
 	err = d.decide(batch)
 	vitals := vitals{total: batch.vitals()}
 	if err == nil {
@@ -65,6 +66,7 @@ func (d *door) receive(c echo.Context, req *Request, ep *Endpoint) (batch *Batch
 		taken, err = d.append(c.Request().Context(), batch)
 	}
 	d.mark(v, stepAppend)
+	v.sighting.judged(batch)
 	d.account(req, batch, vitals)
 	v.outcome = batch.outcome(vitals)
 	wait := announce(c.Response().Header(), batch.Limits, d.opts.Now())
@@ -277,7 +279,7 @@ func (d *door) newRequest(c echo.Context, v *visit, ep *Endpoint) *Request {
 		ID: v.id.String(), Endpoint: ep.Name, Method: r.Method, ReceivedAt: v.start,
 		ClientIP:  clientAddr(r, d.settings.Config.TrustedProxies),
 		UserAgent: r.UserAgent(), Origin: originOf(r.Header), Header: r.Header,
-		config: &d.settings.Config, spiller: d.opts.Spiller, memory: d.memory,
+		config: &d.settings.Config, spiller: d.opts.Spiller, memory: d.memory, Canary: v.canary != "",
 	}
 	if r.URL.RawQuery != "" {
 		req.Query, _ = url.ParseQuery(r.URL.RawQuery) // pairs that cannot be read are skipped

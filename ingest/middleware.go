@@ -53,6 +53,8 @@ type visit struct {
 	outcome  schemas.Outcome      // "" for what carries no items
 	marks    [stepCount]time.Time // ends of the steps, for traces
 	refused  *Rejection
+	canary   string    // the canary it is part of, "" for all but an operator's probes
+	sighting *Sighting // what is kept of it; nil likewise
 }
 
 var visits = sync.Pool{New: func() any { return new(visit) }}
@@ -71,6 +73,7 @@ func (d *door) observe(c echo.Context, next echo.HandlerFunc) {
 	now := d.opts.Now()
 	*v = visit{ResponseWriter: c.Response().Writer, id: newID(now), start: now, endpoint: "none"}
 	c.Response().Writer = v
+	v.canary, v.sighting = d.sight(c.Request())
 	d.metrics.inFlight.Inc()
 	if err := d.rescue(c, next); err != nil {
 		d.respondError(err, c)
@@ -78,6 +81,7 @@ func (d *door) observe(c echo.Context, next echo.HandlerFunc) {
 	d.metrics.inFlight.Dec()
 	status, took := c.Response().Status, d.opts.Now().Sub(v.start)
 	d.metrics.answered(v.endpoint, c.Request().Method, status, took)
+	d.sighted(v, status)
 	d.line(v, status, took)
 	d.trace(v, c.Request().Method, status, took)
 	c.Response().Writer = v.ResponseWriter

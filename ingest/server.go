@@ -53,6 +53,8 @@ type Options struct {
 	Spiller Spiller
 	// Ledger counts items; nil counts nothing.
 	Ledger Ledger
+	// Canaries are told of an operator's probes; nil knows none.
+	Canaries *Canaries
 	// Recorder takes measurements; nil drops them.
 	Recorder Recorder
 	// Schemas are served at /schemas/; nil serves none.

@@ -58,6 +58,7 @@ type app struct {
 	release  *release.Stage
 	reports  *reports
 	crashes  *ingest.Repeats // ids of crash reports that were taken
+	canaries canaries
 
 	spool     *disk.Spool
 	relay     *relay.Relay
@@ -98,6 +99,7 @@ func newApp(path string, cfg *config.Config, env config.Lookup, log zerolog.Logg
 	}()
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
 	a.ledger = newLedger(a.registry)
+	a.canaries = newCanaries(a.registry, a.now)
 	if a.salt, err = installationSalt(dataFile(cfg, "salt")); err != nil {
 		return a, err
 	}
@@ -112,7 +114,7 @@ func newApp(path string, cfg *config.Config, env config.Lookup, log zerolog.Logg
 	// The way out.
 	a.limits = sentry.NewLimits()
 	a.relay, err = relay.New(relay.Config{
-		Log: log.With().Str("part", "relay").Logger(), Registerer: a.registry, ShutdownTimeout: cfg.Server.ShutdownTimeout.Duration(), Pending: a.pending,
+		Log: log.With().Str("part", "relay").Logger(), Registerer: a.registry, ShutdownTimeout: cfg.Server.ShutdownTimeout.Duration(), Pending: a.pending, Tap: a.canaries,
 	}, a.spool)
 	if err != nil {
 		return a, err
@@ -138,7 +140,7 @@ func newApp(path string, cfg *config.Config, env config.Lookup, log zerolog.Logg
 	}
 	a.edge, err = ingest.New(ingest.Options{
 		Settings: settings, Projects: a.projects, Auth: auth.Auth{}, Sink: spooler{a.spool}, Spiller: spooler{a.spool},
-		Ledger: a.ledger, Recorder: a.vitals, Schemas: schemas.Files, Logger: log.With().Str("part", "ingest").Logger(),
+		Ledger: a.ledger, Recorder: a.canaries.recorder(a.vitals), Canaries: a.canaries.Canaries, Schemas: schemas.Files, Logger: log.With().Str("part", "ingest").Logger(),
 		Registerer: a.registry, Hub: a.hub,
 	})
 	if err != nil {
@@ -191,9 +193,13 @@ func (a *app) newMemories() error {
 // stages are the decisions between a decoded request and the spool. Validity
 // first; then what is not wanted at all; then what is measured, before anything
 // is thinned out; then the thinning; then the quota, which so counts what is
-// kept; scrubbing last, on what is about to rest and leave.
+// kept; scrubbing last, on what is about to rest and leave. What counts or thins
+// out people's reports does not see an operator's probes.
 func (a *app) stages() []ingest.Stage {
-	return []ingest.Stage{a.release, a.filter, a.health, a.vitals.FromSentry(), a.sampler, a.storm, a.limiter, a.scrubber}
+	users := ingest.ForUsers
+	return []ingest.Stage{
+		a.release, a.filter, users(a.health), users(a.vitals.FromSentry()), users(a.sampler), users(a.storm), a.limiter, a.scrubber,
+	}
 }
 
 func (a *app) edgeSettings(cfg *config.Config) (ingest.Settings, error) {
@@ -332,7 +338,7 @@ func buildInfo() prometheus.Collector {
 func (a *app) console() http.Handler {
 	return console.New(console.Options{
 		Gatherer: a.registry, Token: func() string { return a.reloader.Current().Server.AdminToken.Reveal() },
-		Ready: a.ready, Reload: a.reload, Problems: problems, Status: a.status, Logger: a.log.With().Str("part", "console").Logger(),
+		Ready: a.ready, Reload: a.reload, Problems: problems, Status: a.status, Canaries: consoleCanaries{a.canaries}, Logger: a.log.With().Str("part", "console").Logger(),
 	})
 }
 

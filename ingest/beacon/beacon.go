@@ -51,7 +51,7 @@ func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader
 	}
 	b.Source = "beacon"
 	batch := &ingest.Batch{Beacons: []*schemas.Beacon{b}}
-	if p.ToSentry != nil && req.Project != nil && p.ToSentry(req.Project.Name) {
+	if p.ToSentry != nil && req.Project != nil && !req.Canary && p.ToSentry(req.Project.Name) {
 		toSentry(batch, req, b)
 	}
 	return batch, nil

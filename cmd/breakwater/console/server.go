@@ -30,7 +30,9 @@ type Options struct {
 	Problems func(error) any
 	// Status is what the start page and /api/v1/status show, as JSON.
 	Status func() any
-	Logger zerolog.Logger
+	// Canaries are the probes of doctor; nil offers none.
+	Canaries Canaries
+	Logger   zerolog.Logger
 }
 
 // New builds the private listener's handler.
@@ -64,6 +66,7 @@ func New(o Options) http.Handler {
 		return c.JSON(http.StatusOK, map[string]string{"status": "reloaded"})
 	})
 	e.GET("/api/v1/status", func(c echo.Context) error { return c.JSON(http.StatusOK, o.Status()) })
+	canaryRoutes(e, o.Canaries)
 	e.StaticFS("/static", echo.MustSubFS(static, "static"))
 	e.GET("/", func(c echo.Context) error { return startPage(c, o.Status()) })
 
