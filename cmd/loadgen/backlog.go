@@ -45,12 +45,11 @@ func (b *backlogCmd) Run() error {
 	}
 	defer gw.cleanup()
 	up := newSink(true)
-	up.fault.Store(503)
-	l, err := up.serve(gw.upstreams[0])
-	if err != nil {
+	up.Always(relaytest.Status(503))
+	if err := up.serve(gw.upstreams[0]); err != nil {
 		return err
 	}
-	defer l.Close()
+	defer up.close()
 	if err := gw.start(); err != nil {
 		return err
 	}
@@ -98,7 +97,7 @@ func (b *backlogCmd) Run() error {
 		r.ReopenRSS = mib(u.RSS)
 	}
 	began = time.Now()
-	up.fault.Store(0)
+	up.Relent()
 	if err := gw.drain(30 * time.Minute); err != nil {
 		return err
 	}
@@ -167,11 +166,10 @@ func (a *attachmentCmd) Run() error {
 		return err
 	}
 	up := newSink(true)
-	l, err := up.serve(gw.upstreams[0])
-	if err != nil {
+	if err := up.serve(gw.upstreams[0]); err != nil {
 		return err
 	}
-	defer l.Close()
+	defer up.close()
 	if err := gw.start(); err != nil {
 		return err
 	}

@@ -1,51 +1,52 @@
 package main
 
 import (
-	"context"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
-
-	"github.com/jedib0t/go-pretty/v6/table"
 )
 
 type benchCmd struct {
-	Gateway string        `help:"Gateway binary." default:"bin/breakwater" type:"existingfile"`
-	Rounds  int           `help:"Interleaved rounds; the medians are reported." default:"5"`
-	Time    time.Duration `help:"Length of one cell." default:"3s"`
-	Conns   int           `help:"Connections." default:"128"`
-	Size    string        `help:"Bytes of an envelope." default:"4096"`
-	JSON    bool          `help:"Print the report as JSON."`
+	Gateway    string        `help:"Gateway binary." default:"bin/breakwater" type:"existingfile"`
+	Kinds      []string      `help:"What to send: ${kinds}." default:"${kinds}"`
+	Rounds     int           `help:"Interleaved rounds; the medians are reported." default:"5"`
+	Time       time.Duration `help:"Length of one cell." default:"3s"`
+	Conns      int           `help:"Connections." default:"128"`
+	Rate       float64       `help:"Open loop: requests per second over all connections. 0: closed loop, as fast as it goes." default:"0"`
+	Size       string        `help:"Bytes of an envelope." default:"4096"`
+	Attachment int           `help:"KiB of an attachment." default:"300"`
+	Histogram  bool          `help:"Also draw the histogram of each cell's latency."`
+	JSON       bool          `help:"Print the report as JSON."`
 }
 
-// cell is one measured combination, medians over the rounds.
-type cell struct {
-	Name       string  `json:"name"`
-	PerSecond  float64 `json:"per_second"`
-	OfRef      float64 `json:"of_reference"` // ratio of the medians
-	CPUPerM    float64 `json:"cpu_seconds_per_million"`
-	CPUOfRef   float64 `json:"cpu_of_reference"`
-	P50        float64 `json:"p50_ms"`
-	P99        float64 `json:"p99_ms"`
-	RSS        float64 `json:"max_rss_mib"`
-	NotOK      int64   `json:"not_ok"`
-	rates, cpu []float64
-	p50s, p99s []float64
+// Help says how to read it.
+func (b *benchCmd) Help() string {
+	return `Each round loads an empty net/http handler and a gateway in turn with the same requests,
+so that what disturbs the machine disturbs both; believe the ratios, not the rates.
+
+` + kindsHelp + `
+
+  of ref    requests per second, as a part of the empty handler's in the same round
+  of floor  as a part of the smaller of that and a bare file that 128 producers append
+            to with one fsync per group: what an answer after fsync can reach at best
+  CPU-s/1M  CPU of the process for a million requests; for envelopes until the last is
+            delivered, so it is what accepting and delivering cost together
+  unsent    of an open loop: requests that were due while no connection was free`
 }
 
 type benchReport struct {
-	Cells    []*cell `json:"cells"`
-	Bare     float64 `json:"bare_group_commit_per_second"`
-	OfFloor  float64 `json:"envelope_of_smaller_floor"` // of the smaller of reference and bare file
-	Fsyncs   float64 `json:"fsyncs_per_envelope"`
-	IdleRSS  float64 `json:"idle_rss_mib"`
-	StartMS  float64 `json:"start_ms"`
-	BinaryMB float64 `json:"binary_mib"`
+	Cells    []*cell            `json:"cells"`
+	Bare     map[string]float64 `json:"bare_group_commit_per_second"` // by kind
+	Fsyncs   float64            `json:"fsyncs_per_envelope"`          // of kind envelope
+	IdleRSS  float64            `json:"idle_rss_mib"`
+	StartMS  float64            `json:"start_ms"`
+	BinaryMB float64            `json:"binary_mib"`
 }
 
-// Run measures: reference and gateway take turns within each round, so that
-// what disturbs the machine disturbs both.
+// Run measures: reference and gateway take turns within each round.
 func (b *benchCmd) Run() error {
 	gw, err := newGateway(b.Gateway, "", 1)
 	if err != nil {
@@ -53,21 +54,11 @@ func (b *benchCmd) Run() error {
 	}
 	defer gw.cleanup()
 	up := newSink(false)
-	l, err := up.serve(gw.upstreams[0])
-	if err != nil {
+	if err := up.serve(gw.upstreams[0]); err != nil {
 		return err
 	}
-	defer l.Close()
-
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	refAddr, err := freeAddr()
-	if err != nil {
-		return err
-	}
-	ref, err := start(nil, gw.log, self, "ref", "--listen", refAddr)
+	defer up.close()
+	ref, refAddr, err := startReference(gw.log)
 	if err != nil {
 		return err
 	}
@@ -77,7 +68,7 @@ func (b *benchCmd) Run() error {
 	if err := gw.start(); err != nil {
 		return err
 	}
-	report := benchReport{StartMS: time.Since(began).Seconds() * 1e3}
+	report := benchReport{StartMS: time.Since(began).Seconds() * 1e3, Bare: map[string]float64{}}
 	if fi, err := os.Stat(b.Gateway); err == nil {
 		report.BinaryMB = mib(fi.Size())
 	}
@@ -86,98 +77,103 @@ func (b *benchCmd) Run() error {
 		report.IdleRSS = mib(u.RSS)
 	}
 
-	env, err := envelope(gw.key, b.Size)
-	if err != nil {
-		return err
-	}
-	vitals := "/api/1/vitals/?key=" + gw.key
-	type target struct {
-		*cell
-		addr string
-		pid  int
-		tmpl *template
-		ref  *cell
-	}
-	refBeacon, refEnvelope := &cell{Name: "reference, beacon"}, &cell{Name: "reference, envelope"}
-	targets := []target{
-		{refBeacon, refAddr, ref.pid(), newTemplate("POST", "/", refAddr, "text/plain", beacon()), refBeacon},
-		{&cell{Name: "gateway, beacon"}, gw.public, gw.proc.pid(), newTemplate("POST", vitals, gw.public, "text/plain", beacon()), refBeacon},
-		{refEnvelope, refAddr, ref.pid(), newTemplate("POST", "/", refAddr, "text/plain", env), refEnvelope},
-		{&cell{Name: "gateway, envelope accepted and delivered"}, gw.public, gw.proc.pid(), newTemplate("POST", gw.envelopePath(), gw.public, "text/plain;charset=UTF-8", env), refEnvelope},
-	}
-	var bare []float64
-	for round := range b.Rounds {
-		progress("round %d/%d  bare group-commit file", round+1, b.Rounds)
-		rate, err := bareRate(gw.dir, b.Conns, len(env), b.Time)
+	bare := map[string]*[]float64{}
+	sizes := map[string]int{}
+	for _, kind := range b.Kinds {
+		r, err := ourRequest(kind, b.Size, b.Attachment)
 		if err != nil {
 			return err
 		}
-		bare = append(bare, rate)
-		for _, t := range targets {
-			progress("round %d/%d  %s", round+1, b.Rounds, t.Name)
-			before, err := usageOf(t.pid)
+		theirs := r
+		theirs.path = "/"
+		refCell := &cell{Name: "empty handler, " + kind, addr: refAddr, pid: ref.pid(), tmpl: theirs.template(refAddr)}
+		ours := &cell{Name: "gateway, " + kind, addr: gw.public, pid: gw.proc.pid(), tmpl: r.template(gw.public), ref: refCell}
+		if kind != "beacon" {
+			ours.settle = func() error { return gw.drain(5 * time.Minute) }
+		}
+		if strings.HasPrefix(kind, "envelope") { // all of what is sent rests on disk
+			bare[kind], sizes[kind] = new([]float64), len(r.body)
+			ours.floor = bare[kind]
+		}
+		report.Cells = append(report.Cells, refCell, ours)
+	}
+	for n := range b.Rounds {
+		for kind, rates := range bare {
+			progress("round %d/%d  bare group-commit file, %s", n+1, b.Rounds, kind)
+			rate, err := bareRate(gw.dir, b.Conns, sizes[kind], b.Time)
 			if err != nil {
 				return err
 			}
-			ctx, cancel := context.WithTimeout(context.Background(), b.Time)
-			got := load{addr: t.addr, conns: b.Conns, tmpl: t.tmpl}.run(ctx)
-			cancel()
-			if t.pid == gw.proc.pid() { // what was accepted must also be delivered, and that is work
-				if err := gw.drain(5 * time.Minute); err != nil {
-					return err
-				}
-			}
-			after, err := usageOf(t.pid)
+			*rates = append(*rates, rate)
+		}
+		for _, c := range report.Cells {
+			progress("round %d/%d  %s", n+1, b.Rounds, c.Name)
+			before, err := gw.fsyncs()
 			if err != nil {
 				return err
 			}
-			t.rates = append(t.rates, got.Rate())
-			t.cpu = append(t.cpu, (after.CPU-before.CPU)/float64(max(got.OK, 1))*1e6)
-			t.p50s, t.p99s = append(t.p50s, got.P50), append(t.p99s, got.P99)
-			t.RSS = max(t.RSS, mib(after.MaxRSS))
-			t.NotOK += got.NoAnswer
-			for _, n := range got.Refused {
-				t.NotOK += int64(n)
+			if err := c.measure(b.Time, b.Conns, b.Rate); err != nil {
+				return err
+			}
+			if after, err := gw.fsyncs(); err == nil && c.Name == "gateway, envelope" {
+				report.Fsyncs = max(report.Fsyncs, (after.syncs-before.syncs)/max(after.items-before.items, 1))
 			}
 		}
 	}
-	for _, t := range targets {
-		t.PerSecond, t.CPUPerM, t.P50, t.P99 = median(t.rates), median(t.cpu), median(t.p50s), median(t.p99s)
+	for _, c := range report.Cells {
+		c.finish()
 	}
-	for _, t := range targets {
-		t.OfRef, t.CPUOfRef = t.PerSecond/t.ref.PerSecond, t.CPUPerM/t.ref.CPUPerM
-		report.Cells = append(report.Cells, t.cell)
-	}
-	report.Bare = median(bare)
-	report.OfFloor = report.Cells[3].PerSecond / min(report.Bare, refEnvelope.PerSecond)
-	if m, err := gw.metrics(); err == nil {
-		report.Fsyncs = m.count("breakwater_spool_fsync_duration_seconds") / max(m.sum("breakwater_items_outcome_total", "outcome=accepted"), 1)
+	for kind, rates := range bare {
+		report.Bare[kind] = median(*rates)
 	}
 	progressEnd()
 	if b.JSON {
 		return print(true, report)
 	}
-	tw := table.NewWriter()
-	tw.SetStyle(table.StyleLight)
-	tw.AppendHeader(table.Row{"", "per s", "of ref", "CPU-s/1M", "x ref", "p50 ms", "p99 ms", "max RSS MiB", "not 2xx"})
-	for _, c := range report.Cells {
-		tw.AppendRow(table.Row{
-			c.Name, fmt.Sprintf("%.0f", c.PerSecond), fmt.Sprintf("%.2f", c.OfRef), fmt.Sprintf("%.1f", c.CPUPerM),
-			fmt.Sprintf("%.2f", c.CPUOfRef), fmt.Sprintf("%.2f", c.P50), fmt.Sprintf("%.2f", c.P99), fmt.Sprintf("%.0f", c.RSS), c.NotOK,
-		})
+	fmt.Println(cellTable(report.Cells))
+	for _, kind := range slices.Sorted(maps.Keys(report.Bare)) {
+		fmt.Printf("bare group-commit file, %s: %.0f/s\n", kind, report.Bare[kind])
 	}
-	fmt.Println(tw.Render())
-	fmt.Printf("bare group-commit file %.0f/s; envelope answered after fsync: %.2f of the smaller of it and the reference; %.4f fsyncs per envelope\n",
-		report.Bare, report.OfFloor, report.Fsyncs)
-	fmt.Printf("medians of %d rounds of %v, %d connections; start %.0f ms, idle RSS %.1f MiB, binary %.1f MiB\n",
-		b.Rounds, b.Time, b.Conns, report.StartMS, report.IdleRSS, report.BinaryMB)
+	fmt.Printf("%.4f fsyncs per envelope in the worst round; start %.0f ms, idle RSS %.1f MiB, binary %.1f MiB\n",
+		report.Fsyncs, report.StartMS, report.IdleRSS, report.BinaryMB)
+	fmt.Printf("medians of %d rounds of %v, %d connections, %s\n", b.Rounds, b.Time, b.Conns, loopName(b.Rate))
+	if b.Histogram {
+		drawCells(report.Cells)
+	}
 	return nil
 }
 
-func mib(n int64) float64 { return float64(n) / (1 << 20) }
+func loopName(rate float64) string {
+	if rate > 0 {
+		return fmt.Sprintf("open loop at %g/s, latency from when a request was due", rate)
+	}
+	return "closed loop"
+}
 
-func median(v []float64) float64 {
-	s := slices.Clone(v)
-	slices.Sort(s)
-	return s[len(s)/2]
+func drawCells(cells []*cell) {
+	for _, c := range cells {
+		fmt.Printf("\n%s, latency of 2xx\n", c.Name)
+		c.total.draw(os.Stdout)
+	}
+}
+
+// startReference runs the empty handler in a process of its own.
+func startReference(logTo *os.File) (*process, string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, "", err
+	}
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, "", err
+	}
+	p, err := start(nil, logTo, self, "ref", "--listen", addr)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := untilListening(addr); err != nil {
+		p.kill()
+		return nil, "", err
+	}
+	return p, addr, nil
 }

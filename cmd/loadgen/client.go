@@ -69,7 +69,7 @@ func (c *conn) send(req []byte, timeout time.Duration) (a answer, err error) {
 	return a, nil
 }
 
-// answer reads one response: status line, headers, body of Content-Length.
+// answer reads one response: status line, headers, body in whatever length.
 func (c *conn) answer() (a answer, err error) {
 	line, err := c.br.ReadSlice('\n')
 	if err != nil {
@@ -81,7 +81,7 @@ func (c *conn) answer() (a answer, err error) {
 	if a.status, err = strconv.Atoi(string(line[9:12])); err != nil {
 		return a, err
 	}
-	length, last := 0, false
+	length, chunked, last := int64(-1), false, bytes.HasPrefix(line, []byte("HTTP/1.0"))
 	for {
 		line, err := c.br.ReadSlice('\n')
 		if err != nil {
@@ -92,24 +92,64 @@ func (c *conn) answer() (a answer, err error) {
 			break
 		}
 		name, value, _ := bytes.Cut(line, []byte(":"))
+		value = bytes.TrimSpace(value)
 		switch {
 		case bytes.EqualFold(name, []byte("Content-Length")):
-			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
-				return a, err
+			if length, err = strconv.ParseInt(string(value), 10, 64); err != nil || length < 0 {
+				return a, fmt.Errorf("content length %q", value)
 			}
+		case bytes.EqualFold(name, []byte("Transfer-Encoding")):
+			chunked = bytes.EqualFold(value, []byte("chunked"))
 		case bytes.EqualFold(name, []byte("Access-Control-Allow-Origin")):
 			a.cors = true
 		case a.status/100 != 2 && bytes.EqualFold(name, []byte("Retry-After")):
-			a.retryAfter = string(bytes.TrimSpace(value))
-		case bytes.EqualFold(name, []byte("Connection")) && bytes.EqualFold(bytes.TrimSpace(value), []byte("close")):
-			last = true
+			a.retryAfter = string(value)
+		case bytes.EqualFold(name, []byte("Connection")):
+			last = bytes.EqualFold(value, []byte("close")) || (last && !bytes.EqualFold(value, []byte("keep-alive")))
 		}
 	}
-	if _, err := io.CopyN(io.Discard, c.br, int64(length)); err != nil {
+	switch {
+	case a.status == 204 || a.status == 304: // without a body, whatever the headers say
+	case chunked:
+		err = c.skipChunks()
+	case length >= 0:
+		_, err = io.CopyN(io.Discard, c.br, length)
+	default: // until the end of the connection
+		_, err = io.Copy(io.Discard, c.br)
+		last = true
+	}
+	if err != nil {
 		return a, err
 	}
 	if last {
 		c.close()
 	}
 	return a, nil
+}
+
+// skipChunks reads a chunked body and its trailer.
+func (c *conn) skipChunks() error {
+	for {
+		line, err := c.br.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		size, _, _ := bytes.Cut(bytes.TrimRight(line, "\r\n"), []byte(";"))
+		n, err := strconv.ParseInt(string(bytes.TrimSpace(size)), 16, 64)
+		if err != nil || n < 0 {
+			return fmt.Errorf("chunk size %q", size)
+		}
+		if n == 0 {
+			break
+		}
+		if _, err := io.CopyN(io.Discard, c.br, n+2); err != nil { // and its line end
+			return err
+		}
+	}
+	for {
+		line, err := c.br.ReadSlice('\n')
+		if err != nil || len(bytes.TrimRight(line, "\r\n")) == 0 {
+			return err
+		}
+	}
 }

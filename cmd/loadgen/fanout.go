@@ -50,7 +50,7 @@ func (f *fanoutCmd) Run() error {
 	if err := gw.start(); err != nil {
 		return err
 	}
-	fault := map[string]int32{"503": 503, "hang": faultHang}[f.Fault]
+	fault := map[string]relaytest.Step{"503": relaytest.Status(503), "hang": {Fault: relaytest.Hang}}[f.Fault]
 	sent := newAcks()
 	var up50, up99, down50, down99, ratios []float64
 	for round := range f.Rounds {
@@ -59,12 +59,12 @@ func (f *fanoutCmd) Run() error {
 		if err != nil {
 			return err
 		}
-		sinks[1].fault.Store(fault)
+		sinks[1].Always(fault)
 		b50, b99, err := f.half(gw, sinks, watch, sent)
 		if err != nil {
 			return err
 		}
-		sinks[1].fault.Store(0)
+		sinks[1].Relent()
 		if err := gw.drain(5 * time.Minute); err != nil {
 			return err
 		}

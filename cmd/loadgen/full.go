@@ -48,6 +48,18 @@ type fullReport struct {
 // errCannotMount says that this process may not mount a small disk.
 var errCannotMount = errors.New("mounting a small tmpfs is not permitted here")
 
+// onSmallDisk gives the gateway's data a tmpfs of its own.
+func (g *gateway) onSmallDisk(mib int) (unmount func(), err error) {
+	g.data = filepath.Join(g.dir, "small")
+	if err := os.Mkdir(g.data, 0o700); err != nil {
+		return nil, err
+	}
+	if err := unix.Mount("tmpfs", g.data, "tmpfs", 0, fmt.Sprintf("size=%dm", mib)); err != nil {
+		return nil, fmt.Errorf("%w: %w", errCannotMount, err)
+	}
+	return func() { _ = unix.Unmount(g.data, unix.MNT_DETACH) }, nil
+}
+
 // Run fills the spool behind a dead upstream, knocks on, lets the upstream
 // come back, and does so again with a kill -9 while nothing fits: 503 and never
 // a false 200 while full, 200 again without a restart, nothing lost.
@@ -61,14 +73,11 @@ func (f *fullCmd) Run() error {
 	gw.spool = fmt.Sprintf("max_size: %dMiB, min_free: 0B, project_share: 1", f.MiB)
 	if f.Limit == "disk" {
 		gw.spool = "max_size: 64GiB, min_free: 0B, project_share: 1"
-		gw.data = filepath.Join(gw.dir, "small")
-		if err := os.Mkdir(gw.data, 0o700); err != nil {
+		unmount, err := gw.onSmallDisk(f.MiB)
+		if err != nil {
 			return err
 		}
-		if err := unix.Mount("tmpfs", gw.data, "tmpfs", 0, fmt.Sprintf("size=%dm", f.MiB)); err != nil {
-			return fmt.Errorf("%w: %w", errCannotMount, err)
-		}
-		defer func() { _ = unix.Unmount(gw.data, unix.MNT_DETACH) }()
+		defer unmount()
 	}
 	if err := gw.writeConfig(); err != nil {
 		return err
@@ -162,7 +171,7 @@ func until(limit time.Duration, what string, cond func() bool) error {
 
 // fill knocks behind a dead upstream until the spool is full and has been for a while.
 func (f *fullCmd) fill(gw *gateway, s *sink, sent *acks, r *fullReport) (*knocking, error) {
-	s.fault.Store(503)
+	s.Always(relaytest.Status(503))
 	k, err := f.knock(gw, sent, r)
 	if err != nil {
 		return nil, err
@@ -182,7 +191,7 @@ func (f *fullCmd) fillAndDrain(gw *gateway, s *sink, sent *acks, r *fullReport) 
 		return err
 	}
 	begin := time.Now()
-	s.fault.Store(0)
+	s.Relent()
 	before := k.ok.Load()
 	err = until(3*time.Minute, "taking requests again after the upstream came back", func() bool { return k.ok.Load() > before+50 })
 	r.Late = time.Since(begin).Seconds()
@@ -216,7 +225,7 @@ func (f *fullCmd) killWhileFull(gw *gateway, s *sink, sent *acks, r *fullReport)
 		return err
 	}
 	r.Damaged += int(m.sum("breakwater_spool_damaged_records_total"))
-	s.fault.Store(0)
+	s.Relent()
 	return f.drained(gw, r)
 }
 

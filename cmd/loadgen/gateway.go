@@ -39,7 +39,18 @@ projects:
     upstreams:
 %s    limits: {per_key: {rate: 1000000/s, burst: 10000000}}
     storm: {then_one_in: 1}
+  - id: 2
+    name: storm
+    keys: [{public: %s, name: load}]
+    upstreams:
+%s    limits: {per_key: {rate: 1000000/s, burst: 10000000}}
 `
+
+// The gateway's second project has storm control on.
+const (
+	stormProject = "2"
+	stormKey     = "89abcdef0123456789abcdef01234567"
+)
 
 const loadKey = "0123456789abcdef0123456789abcdef"
 
@@ -78,7 +89,7 @@ func (g *gateway) writeConfig() error {
 	for i, addr := range g.upstreams {
 		fmt.Fprintf(&ups, "      - {name: up%d, type: sentry, dsn: \"http://%s@%s/1\", concurrency: 16}\n", i, g.key, addr)
 	}
-	text := fmt.Sprintf(gatewayConfig, g.public, g.private, limits, g.spoolDir(), g.spool, g.key, ups.String())
+	text := fmt.Sprintf(gatewayConfig, g.public, g.private, limits, g.spoolDir(), g.spool, g.key, ups.String(), stormKey, ups.String())
 	return os.WriteFile(g.config, []byte(text), 0o600)
 }
 
@@ -101,8 +112,19 @@ func freeAddr() (string, error) {
 	return l.Addr().String(), nil
 }
 
+// untilListening waits for a server to take connections.
+func untilListening(addr string) error {
+	return until(10*time.Second, "waiting for "+addr, func() bool {
+		c, err := net.Dial("tcp", addr)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	})
+}
+
 func (g *gateway) envelopePath() string {
-	return "/api/1/envelope/?sentry_version=7&sentry_key=" + g.key + "&sentry_client=sentry.javascript.react%2F11.12.0"
+	return envelopePath("1", g.key)
 }
 
 // start runs the binary and waits until it says it is ready.
@@ -199,6 +221,16 @@ func (f families) count(name string) float64 {
 		total += float64(m.GetHistogram().GetSampleCount())
 	}
 	return total
+}
+
+// fsyncs is what the spool has synced so far, and for how many items.
+func (g *gateway) fsyncs() (n struct{ syncs, items float64 }, err error) {
+	m, err := g.metrics()
+	if err != nil {
+		return n, err
+	}
+	n.syncs, n.items = m.count("breakwater_spool_fsync_duration_seconds"), m.sum("breakwater_items_outcome_total", "outcome=accepted")
+	return n, nil
 }
 
 // balance scrapes until the ledger is zero and says what it was at last. A

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,14 +13,21 @@ import (
 )
 
 // load is one run of a generator.
+//
+// Without a pace the loop is closed: each connection sends its next request
+// when the last was answered, so a slow server is asked less. With a pace it
+// is open: requests are due at their times whatever the server does, and the
+// time of one begins when it was due, not when a connection was free to send
+// it. Otherwise the requests that a stalled server kept from being sent would
+// not count, and the stall would show as a single slow one (coordinated omission).
 type load struct {
 	addr  string
 	conns int
 	tmpl  *template
-	// acked is told of every id that got a 2xx; nil to only count.
-	acked func(relaytest.ID)
 	// pace is the wanted requests per second over all connections, 0 for as fast as it goes.
 	pace float64
+	// acked is told of every id that got a 2xx; nil to only count.
+	acked func(relaytest.ID)
 	// answered is told of every answer; nil for nobody.
 	answered func(answer)
 	// sent is told of every id right before its request; nil for nobody.
@@ -32,40 +38,53 @@ type load struct {
 type tally struct {
 	Seconds  float64     `json:"seconds"`
 	OK       int64       `json:"ok"`
+	Rate     float64     `json:"ok_per_second"`
 	Refused  map[int]int `json:"refused,omitempty"`
 	NoAnswer int64       `json:"no_answer"`
-	P50      float64     `json:"p50_ms"`
-	P99      float64     `json:"p99_ms"`
-}
+	// Unsent are the requests of an open loop that were due and never sent:
+	// no connection was free for them until the end.
+	Unsent int64   `json:"due_but_never_sent"`
+	P50    float64 `json:"p50_ms"`
+	P99    float64 `json:"p99_ms"`
+	// Latency is of answers 2xx: from when the request was due in an open
+	// loop, from when it was sent in a closed one.
+	Latency shape `json:"latency"`
+	// Service is from sending to answer, in both.
+	Service shape `json:"service_time"`
 
-// Rate is successful requests per second.
-func (t tally) Rate() float64 { return float64(t.OK) / max(t.Seconds, 1e-9) }
+	latency latency
+}
 
 // run loads until ctx ends.
 func (l load) run(ctx context.Context) tally {
 	var (
-		wg       sync.WaitGroup
-		mu       sync.Mutex
-		ok, lost atomic.Int64
-		lat      []float64
+		wg                 sync.WaitGroup
+		mu                 sync.Mutex
+		ok, lost, attempts atomic.Int64
 	)
+	all, service := newLatency(), newLatency()
 	refused := map[int]int{}
 	begin := time.Now()
-	for range l.conns {
+	for i := range l.conns {
 		wg.Go(func() {
 			c := &conn{addr: l.addr}
 			defer c.close()
 			t := l.tmpl.clone()
-			mine := make([]float64, 0, 1<<14)
+			mine, served := newLatency(), newLatency()
 			for n := 0; ctx.Err() == nil; n++ {
-				if l.pace > 0 && !waitTurn(ctx, begin, n, l.pace/float64(l.conns)) {
-					break
+				due := time.Now()
+				if l.pace > 0 {
+					due = l.due(begin, i, n)
+					if !waitUntil(ctx, due) {
+						break
+					}
 				}
 				v := newID()
 				at := time.Now()
 				if l.sent != nil {
 					l.sent(v, at)
 				}
+				attempts.Add(1)
 				a, err := c.send(t.fill(v), 30*time.Second)
 				if err == nil && l.answered != nil {
 					l.answered(a)
@@ -82,9 +101,9 @@ func (l load) run(ctx context.Context) tally {
 					if l.acked != nil {
 						l.acked(v)
 					}
-					if n%4 == 0 {
-						mine = append(mine, time.Since(at).Seconds()*1e3)
-					}
+					now := time.Now()
+					mine.add(now.Sub(due))
+					served.add(now.Sub(at))
 				default:
 					mu.Lock()
 					refused[status]++
@@ -92,25 +111,39 @@ func (l load) run(ctx context.Context) tally {
 				}
 			}
 			mu.Lock()
-			lat = append(lat, mine...)
+			all.h.Merge(mine.h)
+			service.h.Merge(served.h)
 			mu.Unlock()
 		})
 	}
 	wg.Wait()
-	slices.Sort(lat)
-	return tally{
-		Seconds: time.Since(begin).Seconds(), OK: ok.Load(), NoAnswer: lost.Load(), Refused: refused,
-		P50: quantile(lat, 0.50), P99: quantile(lat, 0.99),
+	took := time.Since(begin)
+	t := tally{
+		Seconds: took.Seconds(), OK: ok.Load(), Rate: float64(ok.Load()) / max(took.Seconds(), 1e-9), NoAnswer: lost.Load(), Refused: refused,
+		P50: all.ms(50), P99: all.ms(99), Latency: all.shape(), Service: service.shape(), latency: all,
 	}
+	if deadline, set := ctx.Deadline(); set && l.pace > 0 {
+		t.Unsent = max(int64(deadline.Sub(begin).Seconds()*l.pace)-attempts.Load(), 0)
+	}
+	return t
 }
 
-// waitTurn sleeps until the n-th request of one connection is due.
-func waitTurn(ctx context.Context, begin time.Time, n int, perSecond float64) bool {
-	due := begin.Add(time.Duration(float64(n) / perSecond * float64(time.Second)))
+// due is when the n-th request of the i-th connection is to be sent: the
+// connections take turns, so that requests come evenly and not all at once.
+func (l load) due(begin time.Time, i, n int) time.Time {
+	return begin.Add(time.Duration(float64(n*l.conns+i) / l.pace * float64(time.Second)))
+}
+
+// waitUntil sleeps until a request is due; false when ctx ended before.
+func waitUntil(ctx context.Context, due time.Time) bool {
+	d := time.Until(due)
+	if d <= 0 {
+		return true
+	}
 	select {
 	case <-ctx.Done():
 		return false
-	case <-time.After(time.Until(due)):
+	case <-time.After(d):
 		return true
 	}
 }

@@ -14,6 +14,7 @@ import (
 type cli struct {
 	Bench      benchCmd      `cmd:"" help:"Measure a gateway beside an empty net/http handler, in one run."`
 	Torture    tortureCmd    `cmd:"" help:"kill -9 under load; every acknowledged event must arrive."`
+	Compare    compareCmd    `cmd:"" help:"Drive the same load at any other server, beside ours and an empty handler, in one run."`
 	Full       fullCmd       `cmd:"" help:"Run the spool or a small disk full: 503 while full, 200 again without a restart, nothing lost."`
 	Fanout     fanoutCmd     `cmd:"" help:"Measure one upstream's delivery latency with its sibling up and down."`
 	Flood      floodCmd      `cmd:"" help:"Measure what one project's flood costs its neighbour: the ratio of the p99."`
@@ -26,26 +27,11 @@ type cli struct {
 
 func main() {
 	var c cli
-	ctx := kong.Parse(&c, kong.Name("loadgen"), kong.Description("Load, faults and figures for Breakwater. Sends to loopback only."), kong.UsageOnError())
+	ctx := kong.Parse(&c, kong.Name("loadgen"), kong.Description("Load, faults and figures for Breakwater. Sends to loopback only."), kong.UsageOnError(), kong.Vars{"kinds": kinds})
 	if err := ctx.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "loadgen:", err)
 		os.Exit(1)
 	}
-}
-
-type sinkCmd struct {
-	Listen string `help:"Address to listen on." default:"127.0.0.1:9090"`
-	Keep   bool   `help:"Remember event ids, to count repeats." default:"true" negatable:""`
-}
-
-// Run serves until it is interrupted; GET any path shows the counts.
-func (s *sinkCmd) Run() error {
-	l, err := newSink(s.Keep).serve(s.Listen)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintln(os.Stderr, "recording upstream on", l.Addr(), "- GET / shows the counts")
-	select {}
 }
 
 type refCmd struct {

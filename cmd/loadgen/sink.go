@@ -3,10 +3,9 @@ package main
 import (
 	"bytes"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"io"
-	"net"
+	"math/rand/v2"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -19,61 +18,95 @@ import (
 )
 
 // sink is an upstream that remembers which event ids it was sent, 40 bytes
-// each, so that millions can be counted. It is not relaytest.Upstream, which
-// parses and judges every item: what shares two cores with a gateway under
-// measurement must cost as little as possible, and reading only the envelope's
-// header costs a good half of it.
+// each, so that millions can be counted. It plays the scripts of
+// relaytest.Upstream, but it is not one: that parses and judges every item, and
+// what shares two cores with a gateway under measurement must cost as little
+// as possible. Reading only the envelope's header costs a good half of it.
 type sink struct {
-	ids     relaytest.IDs
-	keep    bool
-	fault   atomic.Int32 // answer every request with this status, or one of the faults; 0 for 200
-	count   atomic.Int64
-	torn    atomic.Int64                  // attachments that were not what was sent
-	files   relaytest.IDs                 // of envelopes whose attachment came whole
-	whole   bool                          // check attachments
-	took    func(relaytest.ID, time.Time) // told of every taken envelope; nil for nobody
-	readers sync.Pool
-	ended   chan struct{} // closed when hanging requests may go
+	relaytest.Plan // how the next requests are treated
+	ids            relaytest.IDs
+	keep           bool
+	count          atomic.Int64                  // taken envelopes
+	torn           atomic.Int64                  // attachments that were not what was sent
+	files          relaytest.IDs                 // of envelopes whose attachment came whole
+	whole          bool                          // check attachments
+	took           func(relaytest.ID, time.Time) // told of every taken envelope; nil for nobody
+	readers        sync.Pool
+	port           *port
+	ended          chan struct{} // closed when hanging requests may go
+	end            sync.Once
+
+	mu      sync.Mutex
+	answers map[string]int64 // by status or fault; 200 is not counted here
 }
 
-// Faults beside the statuses of HTTP.
-const (
-	faultHang  = -1 // read everything, never answer
-	faultReset = -2 // take it, then cut the connection: the answer is lost
-)
-
-func newSink(keep bool) *sink { return &sink{keep: keep, ended: make(chan struct{})} }
-
-// serve listens on addr until the listener is closed.
-func (s *sink) serve(addr string) (net.Listener, error) {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	srv := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
-	go func() { _ = srv.Serve(l) }() // ends when the listener closes
-	return l, nil
+func newSink(keep bool) *sink {
+	return &sink{keep: keep, ended: make(chan struct{}), answers: map[string]int64{}}
 }
+
+// serve listens on addr until close.
+func (s *sink) serve(addr string) (err error) {
+	s.port, err = openPort(addr, s)
+	return err
+}
+
+func (s *sink) close() {
+	s.end.Do(func() {
+		close(s.ended)
+		s.port.close()
+	})
+}
+
+// refuse makes it an upstream whose port is closed, until accept.
+func (s *sink) refuse() { s.port.refuse() }
+
+func (s *sink) accept() error { return s.port.open() }
 
 func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodGet {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(map[string]int64{"requests": s.count.Load(), "unique": int64(s.unique())})
+	if r.Method != http.MethodPost {
+		s.talk(w, r)
 		return
 	}
-	fault := int(s.fault.Load())
-	if fault > 0 || fault == faultHang {
-		_, _ = io.Copy(io.Discard, r.Body)
-		if fault > 0 {
-			w.WriteHeader(fault)
-			return
-		}
-		select {
-		case <-r.Context().Done():
-		case <-s.ended:
-		}
-		panic(http.ErrAbortHandler)
+	step, scripted := s.Next()
+	if scripted {
+		s.note(step)
 	}
+	switch {
+	case step.Fault == relaytest.Refuse:
+		go s.port.refuseFor(step.Delay) // it cuts this connection too
+		step.Play(w, r, good, s.ended)
+		return
+	case step.Fault == relaytest.ResetBefore:
+		step.Play(w, r, good, s.ended)
+		return
+	case !step.Taken():
+		_, _ = io.Copy(io.Discard, r.Body)
+		step.Play(w, r, good, s.ended)
+		return
+	}
+	if err := s.take(r); err != nil {
+		http.Error(w, `{"detail":"`+err.Error()+`"}`, http.StatusBadRequest)
+		return
+	}
+	if scripted {
+		step.Play(w, r, good, s.ended)
+		return
+	}
+	w.Header()["Content-Type"] = jsonType
+	_, _ = io.WriteString(w, "{}")
+}
+
+func good() string { return "{}" }
+
+var (
+	jsonType     = []string{"application/json"}
+	errGzip      = errors.New("bad gzip")
+	errEnvelope  = errors.New("bad envelope")
+	errTruncated = errors.New("cut off")
+)
+
+// take reads an envelope to its end and remembers its id.
+func (s *sink) take(r *http.Request) error {
 	body := io.Reader(r.Body)
 	if r.Header.Get("Content-Encoding") == "gzip" {
 		zr, _ := s.readers.Get().(*gzip.Reader)
@@ -81,24 +114,21 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			zr = new(gzip.Reader)
 		}
 		defer s.readers.Put(zr)
-		if err := zr.Reset(r.Body); err != nil {
-			http.Error(w, `{"detail":"bad gzip"}`, http.StatusBadRequest)
-			return
+		if zr.Reset(r.Body) != nil {
+			return errGzip
 		}
 		body = zr
 	}
 	er := schemas.NewReader(body)
 	h, err := er.Header()
 	if err != nil {
-		http.Error(w, `{"detail":"bad envelope"}`, http.StatusBadRequest)
-		return
+		return errEnvelope
 	}
 	v, known := relaytest.ParseID(h.EventID())
 	if s.whole {
 		n, ok, err := wholeAttachments(er, v)
 		if err != nil {
-			http.Error(w, `{"detail":"bad envelope"}`, http.StatusBadRequest)
-			return
+			return errEnvelope
 		}
 		switch {
 		case !ok:
@@ -107,9 +137,8 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.files.Add(v)
 		}
 	}
-	if _, err := io.Copy(io.Discard, body); err != nil { // cut off: not taken
-		http.Error(w, `{"detail":"cut off"}`, http.StatusBadRequest)
-		return
+	if _, err := io.Copy(io.Discard, body); err != nil {
+		return errTruncated
 	}
 	s.count.Add(1)
 	if known && s.took != nil {
@@ -118,11 +147,7 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if known && s.keep {
 		s.ids.Add(v)
 	}
-	if fault == faultReset {
-		panic(http.ErrAbortHandler)
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write([]byte(`{}`))
+	return nil
 }
 
 // wholeAttachments reads the items and counts the attachments; ok is false when
@@ -172,4 +197,30 @@ func (s *sink) check(acked map[relaytest.ID]struct{}) (missing []relaytest.ID, r
 	}
 	_, repeated = s.ids.Len()
 	return missing, repeated
+}
+
+// misbehave picks one of an upstream's moods by chance: good, failing, limiting,
+// silent, losing its answers, or gone.
+func (s *sink) misbehave(rnd *rand.Rand) error {
+	mood := rnd.IntN(7)
+	if mood == 6 {
+		s.refuse()
+		return nil
+	}
+	if err := s.accept(); err != nil {
+		return err
+	}
+	switch mood {
+	case 2:
+		s.Always(relaytest.Status(503))
+	case 3:
+		s.Always(relaytest.Step{Fault: relaytest.Hang})
+	case 4:
+		s.Always(relaytest.Step{Fault: relaytest.ResetAfter})
+	case 5:
+		s.Always(relaytest.Status(429, "Retry-After", "1"))
+	default:
+		s.Relent()
+	}
+	return nil
 }

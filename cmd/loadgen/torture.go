@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"breakwater/relay/relaytest"
@@ -21,10 +20,21 @@ type tortureCmd struct {
 	Uptime       time.Duration `help:"Longest time between start and kill; each is random up to it." default:"400ms"`
 	Outage       float64       `help:"Share of the lives during which the upstream answers 503." default:"0.3"`
 	Attachments  bool          `help:"A quarter of the connections send attachments of 300 KiB, which lie in files of their own; each must arrive whole."`
-	Destinations int           `help:"Upstreams that each envelope goes to. All but the first change between good answers, 503, silence and lost answers, also during a life." default:"1"`
+	Destinations int           `help:"Upstreams that each envelope goes to. All but the first change between good answers, 503, 429, silence, lost answers and a closed port, also during a life." default:"1"`
+	Disk         int           `help:"Keep the data on a tmpfs of that many MiB, which runs full while the upstream is down; mounting it needs root. 0: in the working directory." default:"0"`
 	Seed         uint64        `help:"Seed of the random times; 0 for one from the clock." default:"0"`
 	Dir          string        `help:"Working directory; a temporary one when empty." default:""`
 	JSON         bool          `help:"Print the report as JSON."`
+
+	full atomic.Int64
+}
+
+// judge counts refusals, and does not hammer a full disk.
+func (t *tortureCmd) judge(a answer) {
+	if a.status == 503 {
+		t.full.Add(1)
+		time.Sleep(2 * time.Millisecond)
+	}
 }
 
 // Help explains the report: what is a fault and what is not.
@@ -51,6 +61,7 @@ type tortureReport struct {
 	Kills        int     `json:"kills"`
 	Upstreams    int     `json:"upstreams"`
 	Acked        int     `json:"acknowledged"`
+	Refused      int64   `json:"answered_503"` // the disk was full
 	Files        int     `json:"acknowledged_with_attachment"`
 	Delivered    int     `json:"delivered"` // to the first upstream, each once
 	Lost         int     `json:"acknowledged_but_lost"`
@@ -62,6 +73,7 @@ type tortureReport struct {
 	LedgerFaults int     `json:"starts_with_a_ledger_difference"`
 	Ledger       float64 `json:"ledger_difference"`
 	Seconds      float64 `json:"seconds"`
+	Disk         int     `help:"Keep the data on a tmpfs of that many MiB, which runs full while the upstream is down; mounting it needs root. 0: in the working directory." default:"0"`
 	Seed         uint64  `json:"seed"`
 }
 
@@ -77,6 +89,17 @@ func (t *tortureCmd) Run() error {
 		return err
 	}
 	defer gw.cleanup()
+	if t.Disk > 0 {
+		gw.spool = "max_size: 64GiB, min_free: 0B, project_share: 1"
+		unmount, err := gw.onSmallDisk(t.Disk)
+		if err != nil {
+			return err
+		}
+		defer unmount()
+		if err := gw.writeConfig(); err != nil {
+			return err
+		}
+	}
 	sinks, stop, err := openSinks(gw, t.Attachments)
 	if err != nil {
 		return err
@@ -86,9 +109,9 @@ func (t *tortureCmd) Run() error {
 	sent := newAcks()
 	r := tortureReport{Kills: t.Kills, Upstreams: len(sinks), Seed: t.Seed}
 	for n := range t.Kills {
-		sinks[0].fault.Store(0)
+		sinks[0].Relent()
 		if rnd.Float64() < t.Outage {
-			sinks[0].fault.Store(503)
+			sinks[0].Always(relaytest.Status(503))
 		}
 		if err := gw.start(); err != nil {
 			return fmt.Errorf("start %d of %d: %w", n+1, t.Kills, err)
@@ -111,7 +134,10 @@ func (t *tortureCmd) Run() error {
 		progress("kill %d/%d  acknowledged %d  delivered %d", n+1, t.Kills, sent.len(), sinks[0].unique())
 	}
 	for _, s := range sinks {
-		s.fault.Store(0)
+		s.Relent()
+		if err := s.accept(); err != nil {
+			return err
+		}
 	}
 	if err := gw.start(); err != nil {
 		return fmt.Errorf("last start: %w", err)
@@ -126,6 +152,7 @@ func (t *tortureCmd) Run() error {
 		return fmt.Errorf("the gateway's exit after SIGTERM: %w", err)
 	}
 	r.Seconds = time.Since(begin).Seconds()
+	r.Refused = t.full.Load()
 	first := r.count(sinks, sent)
 	progressEnd()
 	if err := print(t.JSON, r); err != nil {
@@ -146,7 +173,7 @@ func (t *tortureCmd) live(gw *gateway, sinks []*sink, sent *acks, rnd *rand.Rand
 	run := func(conns int, body string, file bool) {
 		tmpl := newTemplate("POST", gw.envelopePath(), gw.public, "text/plain;charset=UTF-8", body)
 		wg.Go(func() {
-			load{addr: gw.public, conns: conns, tmpl: tmpl, acked: func(v relaytest.ID) { sent.add(v, file) }}.run(ctx)
+			load{addr: gw.public, conns: conns, tmpl: tmpl, acked: func(v relaytest.ID) { sent.add(v, file) }, answered: t.judge}.run(ctx)
 		})
 	}
 	files := 0
@@ -158,7 +185,9 @@ func (t *tortureCmd) live(gw *gateway, sinks []*sink, sent *acks, rnd *rand.Rand
 	for left := time.Duration(rnd.Int64N(int64(t.Uptime))); left > 0; {
 		d := min(left, 50*time.Millisecond)
 		for _, s := range sinks[1:] {
-			s.fault.Store([]int32{0, 0, 503, faultHang, faultReset}[rnd.IntN(5)])
+			if err := s.misbehave(rnd); err != nil {
+				return err
+			}
 		}
 		time.Sleep(d)
 		left -= d
@@ -208,59 +237,4 @@ func (r *tortureReport) verdict(first string) error {
 		return fmt.Errorf("the ledger is off by %v at the end, and was off after %d starts", r.Ledger, r.LedgerFaults)
 	}
 	return nil
-}
-
-// acks remembers what was answered 2xx.
-type acks struct {
-	mu         sync.Mutex
-	all, files map[relaytest.ID]struct{}
-}
-
-func newAcks() *acks {
-	return &acks{all: map[relaytest.ID]struct{}{}, files: map[relaytest.ID]struct{}{}}
-}
-
-func (a *acks) add(v relaytest.ID, file bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.all[v] = struct{}{}
-	if file {
-		a.files[v] = struct{}{}
-	}
-}
-
-func (a *acks) len() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return len(a.all)
-}
-
-// openSinks serves a sink at each of the gateway's upstream addresses.
-func openSinks(gw *gateway, whole bool) (sinks []*sink, stop func(), err error) {
-	var closers []func()
-	stop = func() {
-		for _, c := range closers {
-			c()
-		}
-	}
-	for _, addr := range gw.upstreams {
-		s := newSink(true)
-		s.whole = whole
-		l, err := s.serve(addr)
-		if err != nil {
-			stop()
-			return nil, nil, err
-		}
-		closers = append(closers, func() { _ = l.Close(); close(s.ended) })
-		sinks = append(sinks, s)
-	}
-	return sinks, stop, nil
-}
-
-// scratch is where a run keeps the gateway's data and log.
-func scratch(dir string) (string, error) {
-	if dir != "" {
-		return filepath.Abs(dir)
-	}
-	return os.MkdirTemp("", "loadgen-")
 }

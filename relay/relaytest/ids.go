@@ -79,3 +79,16 @@ func (s *IDs) Reset() {
 		sh.mu.Unlock()
 	}
 }
+
+// Each hands out every id and how often it was seen, in no order. fn must not
+// add ids.
+func (s *IDs) Each(fn func(id ID, n int)) {
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.mu.Lock()
+		for id, n := range sh.seen {
+			fn(id, int(n))
+		}
+		sh.mu.Unlock()
+	}
+}

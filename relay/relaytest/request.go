@@ -67,7 +67,7 @@ func (u *Upstream) read(req *Request, r *http.Request, rate int) {
 	wire := &counter{r: r.Body}
 	body := io.Reader(wire)
 	if rate > 0 {
-		body = &slow{r: wire, rate: rate, wait: func(d time.Duration) { u.sleep(r, d) }}
+		body = &slow{r: wire, rate: rate, wait: func(d time.Duration) { sleep(r, d, u.closing) }}
 	}
 	plain, err := decode(body, r.Header.Get("Content-Encoding"))
 	if err == nil {

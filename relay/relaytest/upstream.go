@@ -47,9 +47,9 @@ type Upstream struct {
 	closing chan struct{}
 	ids     IDs
 
+	Plan // how the next requests are treated
+
 	mu       sync.Mutex
-	script   []Step
-	always   *Step
 	requests []*Request
 	totals   Totals
 	problems []string
@@ -151,9 +151,10 @@ func (u *Upstream) Close() {
 
 // ServeHTTP takes one request through the next step.
 func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s, decided := u.next()
+	s, decided := u.Next()
+	decided = decided || u.opts.Decide == nil // else it depends on what the request holds
 	req := &Request{At: u.opts.Now(), Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Header: r.Header.Clone()}
-	if decided && s.Fault == ResetBefore {
+	if decided && (s.Fault == ResetBefore || s.Fault == Refuse) {
 		u.record(req, s, 0)
 		reset(w)
 		return
@@ -173,12 +174,23 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s = Step{Status: no.status, Body: fmt.Sprintf(`{"detail":%s}`, schemas.QuoteString(no.why))}
 	}
 	u.record(req, s, s.status())
-	u.answer(w, r, req, s)
+	s.Play(w, r, func() string { return u.good(req) }, u.closing)
+}
+
+// good is the body of a good answer.
+func (u *Upstream) good(req *Request) string {
+	switch {
+	case u.opts.Answer != nil:
+		return u.opts.Answer(req)
+	case req.EventID != "":
+		return fmt.Sprintf(`{"id":%q}`, req.EventID)
+	}
+	return "{}"
 }
 
 // record counts a request, and keeps it.
 func (u *Upstream) record(req *Request, s Step, status int) {
-	req.Status, req.Step, req.Taken = status, s, s.taken() && req.Err == nil
+	req.Status, req.Step, req.Taken = status, s, s.Taken() && req.Err == nil
 	if id, ok := ParseID(req.EventID); ok && req.Taken {
 		u.ids.Add(id)
 	}
@@ -257,8 +269,9 @@ func (u *Upstream) IDs() *IDs { return &u.ids }
 // Reset forgets what was recorded, and the script.
 func (u *Upstream) Reset() {
 	u.ids.Reset()
+	u.Relent()
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.script, u.always, u.requests, u.problems = nil, nil, nil, nil
+	u.requests, u.problems = nil, nil
 	u.totals = Totals{ByStatus: map[int]int64{}, Items: map[string]int64{}}
 }
