@@ -42,6 +42,7 @@ type app struct {
 	log      zerolog.Logger
 	hub      *sentrygo.Hub
 	registry *prometheus.Registry
+	pages    *prometheus.Registry // the vitals' families with a series per page: /metrics writes them its own way
 	ledger   *ledger
 	now      func() time.Time
 	salt     []byte
@@ -91,7 +92,7 @@ func (s spooler) Spill() (ingest.Spill, error) { return s.Spool.Spill() }
 // newApp wires the parts by a checked configuration. hub is told of the
 // gateway's own faults, nil tells nobody.
 func newApp(path string, cfg *config.Config, env config.Lookup, log zerolog.Logger, hub *sentrygo.Hub) (a *app, err error) {
-	a = &app{log: log, hub: hub, registry: prometheus.NewRegistry(), projects: &ingest.Projects{}, now: time.Now, failed: make(chan error, 8)}
+	a = &app{log: log, hub: hub, registry: prometheus.NewRegistry(), pages: prometheus.NewRegistry(), projects: &ingest.Projects{}, now: time.Now, failed: make(chan error, 8)}
 	defer func() {
 		if err != nil && a.spool != nil {
 			err = errors.Join(err, a.spool.Close())
@@ -168,7 +169,7 @@ func (a *app) newStages(cfg *config.Config) (err error) {
 		return err
 	}
 	vc := vitalsConfig(cfg)
-	vc.Log = part("vitals")
+	vc.Log, vc.Pages, vc.Scrub = part("vitals"), a.pages, a.scrubText
 	a.vitals = vitals.New(vc, a.registry)
 	if err := a.vitals.LoadFile(dataFile(cfg, "vitals.bin")); err != nil {
 		a.log.Warn().Err(err).Msg("vitals that were settling at the last stop could not be read")
@@ -301,22 +302,6 @@ func (a *app) emit(b *ingest.Batch) error {
 	return nil
 }
 
-// scrubTitle holds an error group's title to the project's scrubbing: the
-// console and summaries show it.
-func (a *app) scrubTitle(p *ingest.Project, title string) string {
-	payload := append(append([]byte(`{"title":`), schemas.QuoteString(title)...), '}')
-	out, _, err := a.scrubber.For(p.Name).Item("title", payload)
-	if err != nil {
-		return ""
-	}
-	o, err := schemas.ParseObject(out)
-	if err != nil {
-		return ""
-	}
-	clean, _ := o.String("title")
-	return clean
-}
-
 // pending is how many records a destination still has.
 func (a *app) pending(dst spool.Destination) int64 {
 	for _, q := range a.spool.Stats().Queues {
@@ -337,7 +322,7 @@ func buildInfo() prometheus.Collector {
 // console is the private listener's handler.
 func (a *app) console() http.Handler {
 	return console.New(console.Options{
-		Gatherer: a.registry, Token: func() string { return a.reloader.Current().Server.AdminToken.Reveal() },
+		Gatherer: a.registry, Exposer: a.vitals, Pages: a.pages, Token: func() string { return a.reloader.Current().Server.AdminToken.Reveal() },
 		Ready: a.ready, Reload: a.reload, Problems: problems, Status: a.status, Canaries: consoleCanaries{a.canaries}, Logger: a.log.With().Str("part", "console").Logger(),
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
 )
@@ -73,7 +74,7 @@ func TestMetricsLint(t *testing.T) {
 func TestZeroValuesFromTheStart(t *testing.T) {
 	a, _ := inProcess(t, oneProject)
 	have := map[string]bool{}
-	for _, s := range seriesOf(t, a.registry) {
+	for _, s := range seriesOf(t, prometheus.Gatherers{a.registry, a.pages}) {
 		have[s] = true
 	}
 	for _, want := range []string{
@@ -147,7 +148,7 @@ func exercised(t *testing.T) []*dto.MetricFamily {
 		}
 		return nil
 	})
-	families, err := a.registry.Gather()
+	families, err := prometheus.Gatherers{a.registry, a.pages}.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}

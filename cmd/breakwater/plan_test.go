@@ -78,7 +78,7 @@ func TestApplyAllOrNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a, cfg := inProcess(t, oneProject)
 			project := a.projects.Load()
-			before := seriesOf(t, a.registry)
+			before := seriesOf(t, prometheus.Gatherers{a.registry, a.pages})
 
 			next := *cfg
 			next.Projects = slices.Clone(cfg.Projects)
@@ -96,7 +96,7 @@ func TestApplyAllOrNothing(t *testing.T) {
 			if n := len(a.relay.Status()); n != 1 {
 				t.Errorf("%d destinations", n)
 			}
-			if d := cmp.Diff(before, seriesOf(t, a.registry)); d != "" {
+			if d := cmp.Diff(before, seriesOf(t, prometheus.Gatherers{a.registry, a.pages})); d != "" {
 				t.Errorf("series changed: %s", d)
 			}
 			if err := a.apply(cfg); err != nil {

@@ -46,7 +46,10 @@ func (p *project) logPoor(v *Vitals, r *report, e *schemas.Vital) {
 			case json.Unmarshal(raw, &number) == nil:
 				line = line.Float64(name, number)
 			case json.Unmarshal(raw, &text) == nil && text != "":
-				line = line.Str(name, plainText(text))
+				if text = plainText(text); v.cfg.Scrub != nil {
+					text = v.cfg.Scrub(p.name, text)
+				}
+				line = line.Str(name, text)
 			}
 		}
 	}

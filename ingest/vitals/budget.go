@@ -3,8 +3,6 @@ package vitals
 import (
 	"strings"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"breakwater/ingest"
 )
 
@@ -33,10 +31,10 @@ type setKey struct {
 
 // cell holds the series of one label set, made when first needed.
 type cell struct {
-	hist    [vitalCount]prometheus.Observer
-	ratings [webVitals][3]prometheus.Counter
-	frames  [3]prometheus.Counter
-	stalls  prometheus.Counter
+	hist    [vitalCount]*series
+	ratings [webVitals][3]*series
+	frames  [3]*series
+	stalls  *series
 }
 
 type budget struct {

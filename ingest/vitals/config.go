@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 )
 
@@ -38,6 +39,13 @@ type Config struct {
 	LogPerSecond float64
 	// Log takes the attribution of poor values; the zero value is silent.
 	Log zerolog.Logger
+	// Scrub removes from the attribution of a poor value what must not stand in
+	// a log, by the project's rules; nil leaves queries and attribute values out
+	// and nothing else.
+	Scrub func(project, text string) string
+	// Pages takes the metric families that have a series per page, for a handler
+	// that writes them with Vitals.WriteMetrics; nil registers them with the rest.
+	Pages prometheus.Registerer
 	// Now is the clock; default time.Now.
 	Now func() time.Time
 }

@@ -9,8 +9,13 @@ import (
 // metrics are the families of this package. Labels come from closed lists,
 // from slots or from the series budget; never straight from a client.
 type metrics struct {
-	web         [webVitals]*prometheus.HistogramVec
-	ratings     *prometheus.CounterVec
+	// hist, ratings, frames and stalls have a series per page; pages lists them.
+	hist    [vitalCount]*family // nil for vitals that are counted, and for app starts
+	ratings *family
+	frames  *family
+	stalls  *family
+	pages   []*family
+
 	navigations *prometheus.CounterVec
 	releases    *prometheus.CounterVec
 	rejected    *prometheus.CounterVec
@@ -21,11 +26,7 @@ type metrics struct {
 	sets        *prometheus.GaugeVec
 	early       prometheus.Counter
 
-	start        [3]*prometheus.HistogramVec // cold, warm, hot
-	ttid, ttfd   *prometheus.HistogramVec
-	frames       *prometheus.CounterVec
-	stalls       *prometheus.CounterVec
-	stallLongest *prometheus.HistogramVec
+	start [3]*prometheus.HistogramVec // cold, warm, hot
 }
 
 var (
@@ -54,7 +55,9 @@ func histogram(name, help string, v vital, labels []string, constant prometheus.
 	}, labels)
 }
 
-func newMetrics(reg prometheus.Registerer, pending func() float64, limit int) *metrics {
+// newMetrics registers the families that have a series per page with pages, the
+// others with reg.
+func newMetrics(reg, pages prometheus.Registerer, pending func() float64, limit int) *metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
@@ -62,7 +65,7 @@ func newMetrics(reg prometheus.Registerer, pending func() float64, limit int) *m
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
 	}
 	m := &metrics{
-		ratings: counter("web_vitals_ratings_total",
+		ratings: counterFamily("web_vitals_ratings_total",
 			"Page loads by the rating the gateway gave, exact at the published thresholds. Use it for verdicts and alerts: the share of good must be 0.75 or more.",
 			"project", "environment", "route", "device", "vital", "rating"),
 		navigations: counter("web_vitals_navigations_total",
@@ -93,15 +96,14 @@ func newMetrics(reg prometheus.Registerer, pending func() float64, limit int) *m
 			Name: "web_vitals_settled_early_total",
 			Help: "Page views counted before their time because the table of waiting ones was full. Raise its size when it grows.",
 		}),
-		ttid: histogram("mobile_ttid_seconds", "Time to initial display of a screen.", ttid, mobileLabels, nil),
-		ttfd: histogram("mobile_ttfd_seconds", "Time to full display of a screen.", ttfd, mobileLabels, nil),
-		frames: counter("mobile_frames_total",
+		frames: counterFamily("mobile_frames_total",
 			"Rendered frames: slow (over 16 ms, scaled for faster screens), frozen (over 700 ms) and total. Divide for a ratio.",
 			"project", "environment", "route", "os", "kind"),
-		stalls: counter("mobile_stalls_total", "Stalls of the JavaScript thread.", mobileLabels...),
-		stallLongest: histogram("mobile_stall_longest_seconds", "Longest stall of the JavaScript thread during one screen.",
-			stallLongest, mobileLabels, nil),
+		stalls: counterFamily("mobile_stalls_total", "Stalls of the JavaScript thread.", mobileLabels...),
 	}
+	m.hist[ttid] = histogramFamily("mobile_ttid_seconds", "Time to initial display of a screen.", ttid, mobileLabels)
+	m.hist[ttfd] = histogramFamily("mobile_ttfd_seconds", "Time to full display of a screen.", ttfd, mobileLabels)
+	m.hist[stallLongest] = histogramFamily("mobile_stall_longest_seconds", "Longest stall of the JavaScript thread during one screen.", stallLongest, mobileLabels)
 	names := [webVitals][2]string{
 		lcp:  {"web_vitals_lcp_seconds", "Largest Contentful Paint of page loads. Good up to 2.5 s, poor over 4 s."},
 		inp:  {"web_vitals_inp_seconds", "Interaction to Next Paint of page loads. Good up to 0.2 s, poor over 0.5 s."},
@@ -110,8 +112,13 @@ func newMetrics(reg prometheus.Registerer, pending func() float64, limit int) *m
 		ttfb: {"web_vitals_ttfb_seconds", "Time to First Byte of page loads. Good up to 0.8 s, poor over 1.8 s."},
 	}
 	for v, n := range names {
-		m.web[v] = histogram(n[0], n[1], vital(v), webLabels, nil)
-		reg.MustRegister(m.web[v])
+		m.hist[v] = histogramFamily(n[0], n[1], vital(v), webLabels)
+	}
+	for _, f := range append(m.hist[:], m.ratings, m.frames, m.stalls) {
+		if f != nil {
+			m.pages = append(m.pages, f)
+			pages.MustRegister(f.collector)
+		}
 	}
 	for i, typ := range startTypes {
 		// One family, but cold starts need other bounds than warm and hot ones.
@@ -119,8 +126,7 @@ func newMetrics(reg prometheus.Registerer, pending func() float64, limit int) *m
 			appStartCold+vital(i), []string{"project", "environment", "os"}, prometheus.Labels{"type": typ})
 		reg.MustRegister(m.start[i])
 	}
-	reg.MustRegister(m.ratings, m.navigations, m.releases, m.rejected, m.late, m.folded, m.traffic, m.biased, m.sets, m.early,
-		m.ttid, m.ttfd, m.frames, m.stalls, m.stallLongest,
+	reg.MustRegister(m.navigations, m.releases, m.rejected, m.late, m.folded, m.traffic, m.biased, m.sets, m.early,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "web_vitals_pending",
 			Help: "Page views waiting to settle before they are counted.",

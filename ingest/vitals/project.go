@@ -98,17 +98,17 @@ func (p *project) observe(o *observation) {
 	defer p.mu.Unlock()
 	c, k := p.cell(setKey{env: o.env, route: o.route, dim: o.device})
 	if c.hist[o.vital] == nil {
-		c.hist[o.vital] = p.m.web[o.vital].WithLabelValues(p.name, k.env, k.route, k.dim)
+		c.hist[o.vital] = p.m.hist[o.vital].add(p.name, k.env, k.route, k.dim)
 		for i, r := range ratings {
-			c.ratings[o.vital][i] = p.m.ratings.WithLabelValues(p.name, k.env, k.route, k.dim, specs[o.vital].name, r)
+			c.ratings[o.vital][i] = p.m.ratings.add(p.name, k.env, k.route, k.dim, specs[o.vital].name, r)
 		}
 	}
-	if ex, ok := c.hist[o.vital].(prometheus.ExemplarObserver); ok && rating == poor && o.trace != "" {
-		ex.ObserveWithExemplar(o.value, prometheus.Labels{"trace_id": o.trace})
-	} else {
-		c.hist[o.vital].Observe(o.value)
+	trace := ""
+	if rating == poor {
+		trace = o.trace
 	}
-	c.ratings[o.vital][rating].Inc()
+	c.hist[o.vital].observe(o.value, trace)
+	c.ratings[o.vital][rating].count(1)
 	p.countRelease(o, rating)
 	p.bias(rating)
 }
@@ -176,20 +176,19 @@ func (p *project) observeMobile(o *observation) {
 	case framesSlow, framesFrozen, framesTotal:
 		if c.frames[0] == nil {
 			for i, kind := range frameKinds {
-				c.frames[i] = p.m.frames.WithLabelValues(p.name, k.env, k.route, k.dim, kind)
+				c.frames[i] = p.m.frames.add(p.name, k.env, k.route, k.dim, kind)
 			}
 		}
-		c.frames[o.vital-framesSlow].Add(o.value)
+		c.frames[o.vital-framesSlow].count(o.value)
 	case stallCount:
 		if c.stalls == nil {
-			c.stalls = p.m.stalls.WithLabelValues(p.name, k.env, k.route, k.dim)
+			c.stalls = p.m.stalls.add(p.name, k.env, k.route, k.dim)
 		}
-		c.stalls.Add(o.value)
+		c.stalls.count(o.value)
 	default:
 		if c.hist[o.vital] == nil {
-			family := map[vital]*prometheus.HistogramVec{ttid: p.m.ttid, ttfd: p.m.ttfd, stallLongest: p.m.stallLongest}[o.vital]
-			c.hist[o.vital] = family.WithLabelValues(p.name, k.env, k.route, k.dim)
+			c.hist[o.vital] = p.m.hist[o.vital].add(p.name, k.env, k.route, k.dim)
 		}
-		c.hist[o.vital].Observe(o.value)
+		c.hist[o.vital].observe(o.value, "")
 	}
 }

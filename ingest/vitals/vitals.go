@@ -40,7 +40,11 @@ var _ ingest.Recorder = (*Vitals)(nil)
 func New(cfg Config, reg prometheus.Registerer) *Vitals {
 	cfg = cfg.withDefaults()
 	v := &Vitals{cfg: cfg, clients: newClients(), seed: rand.Uint64(), table: newTable(cfg.MaxSeen), pages: map[scope]time.Time{}}
-	v.m = newMetrics(reg, func() float64 { return float64(v.Pending()) }, cfg.SeriesPerProject)
+	pages := cfg.Pages
+	if pages == nil {
+		pages = reg
+	}
+	v.m = newMetrics(reg, pages, func() float64 { return float64(v.Pending()) }, cfg.SeriesPerProject)
 	v.logs = rate.NewLimiter(rate.Limit(max(cfg.LogPerSecond, 0)), 10)
 	segments, err := lru.New[string, string](8192)
 	if err != nil {

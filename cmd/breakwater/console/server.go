@@ -11,7 +11,6 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/rs/zerolog"
 )
 
@@ -19,6 +18,10 @@ import (
 type Options struct {
 	// Gatherer is what /metrics shows.
 	Gatherer prometheus.Gatherer
+	// Exposer writes further families for /metrics, and Pages gathers the same
+	// ones for the formats it does not know; nil for none.
+	Exposer Exposer
+	Pages   prometheus.Gatherer
 	// Token guards every route but /metrics, /-/healthy and /-/ready; "" leaves
 	// them open, which the configuration allows on loopback only.
 	Token func() string
@@ -45,13 +48,7 @@ func New(o Options) http.Handler {
 	e.Use(secure)               // before any answer is written
 	e.Use(guard(o.Token))       // before any handler sees the request
 
-	metrics := promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{
-		EnableOpenMetrics:   true, // exemplars
-		ErrorHandling:       promhttp.ContinueOnError,
-		ErrorLog:            promLog{o.Logger},
-		MaxRequestsInFlight: 4, // a scrape walks every series: strangers cannot stack them up
-	})
-	e.GET("/metrics", echo.WrapHandler(metrics))
+	e.GET("/metrics", echo.WrapHandler(metricsHandler(o)))
 	e.GET("/-/healthy", func(c echo.Context) error { return c.String(http.StatusOK, "healthy\n") })
 	e.GET("/-/ready", func(c echo.Context) error {
 		if err := o.Ready(); err != nil {
