@@ -220,7 +220,7 @@ func TestCanariesEndToEnd(t *testing.T) {
 	mail := func(name string) string { return "cnry" + name + "@" + canaryDomain }
 	for _, beacon := range []string{
 		`{"name":"LCP","value":1834.2,"id":"v6-1","navigationType":"navigate","url":"https://shop.example/u/` + mail("a") + `/cart?mail=` + mail("b") + `"}`,
-		`{"route":"/u/` + mail("c") + `","url":"https://shop.example/` + mail("d") + `","release":"` + control + `","vitals":[{"name":"LCP","value":1,"id":"v6-` + mail("e") + `","navigationType":"navigate","attribution":{"target":"` + mail("f") + `"}}]}`,
+		`{"route":"/u/` + mail("c") + `","url":"https://shop.example/` + mail("d") + `","release":"shop@1","vitals":[{"name":"LCP","value":9000,"id":"v6-` + mail("e") + `","navigationType":"navigate","attribution":{"target":"img#` + mail("f") + `","url":"https://cdn.example/` + mail("f2") + `/a.png"}}]}`,
 		`{"route":"` + mail("g") + `","vitals":[{"name":"INP","value":1,"id":"v6-3","navigationType":"` + mail("h") + `"},{"name":"` + mail("i") + `","value":1}]}`,
 	} {
 		if status := send("/api/1/vitals/?key="+testKey+"&mail="+mail("j"), []byte(beacon), "text/plain"); status != http.StatusNoContent {
@@ -291,6 +291,9 @@ func TestCanariesEndToEnd(t *testing.T) {
 	}
 	if !found || up.Totals().Taken < int64(ok)/2 {
 		t.Errorf("%d requests reached the upstream; the control among them: %v", up.Totals().Taken, found)
+	}
+	if !strings.Contains(g.stdout.String()+g.stderr.String(), `"target":"`) {
+		t.Error("the log does not say what made a vital poor: what is looked for could not be there")
 	}
 	for _, log := range []string{g.stdout.String(), g.stderr.String()} {
 		leaks(t, "the log", log)

@@ -19,6 +19,33 @@ var attributionFields = [webVitals][]string{
 	ttfb: {"waitingDuration", "cacheDuration", "dnsDuration", "connectionDuration", "requestDuration"},
 }
 
+// sentryAttribution is where Sentry's SDKs say the same, by the vital and our
+// name for it.
+var sentryAttribution = [webVitals]map[string]string{
+	lcp: {"target": "lcp.element", "url": "lcp.url"},
+	inp: {"interactionTarget": "inp.target", "interactionType": "inp.interaction_type"},
+	cls: {"largestShiftTarget": "cls.source.1"},
+}
+
+// attributionOf is the attribution of a vital from Sentry traffic, as the
+// web-vitals library would write it; nil when nothing is known.
+func attributionOf(k vital, why func(string) string) []byte {
+	fields := map[string]string{}
+	for ours, theirs := range sentryAttribution[k] {
+		if text := why(theirs); text != "" {
+			fields[ours] = text
+		}
+	}
+	if len(fields) == 0 {
+		return nil
+	}
+	raw, err := json.Marshal(fields)
+	if err != nil {
+		return nil // of strings it never is
+	}
+	return raw
+}
+
 const maxAttribution = 256
 
 // quoted is the value of an attribute in a selector: it may be anything.

@@ -100,6 +100,9 @@ type carrier struct {
 	environment string
 	userAgent   string
 	os          string
+	// why finds what explains a value, by Sentry's name for it: lcp.element,
+	// lcp.url, cls.source.1, inp.target, inp.interaction_type; "" when not said.
+	why func(name string) string
 }
 
 // sentryNames are the measurement names of the SDKs that differ from ours.
@@ -128,6 +131,7 @@ func (x *extraction) transaction(it *ingest.Item) {
 		c.os = text(osText, "name")
 	}
 	c.load = c.span
+	c.why = func(name string) string { return text(trace, "data", name) }
 	pageload := text(trace, "op") == "pageload"
 	if pageload && c.nav == "" {
 		c.nav = "navigate" // older SDKs do not say
@@ -192,6 +196,12 @@ func (x *extraction) span(raw []byte) {
 	if c.name == "" {
 		c.name = text(data, "sentry.transaction")
 	}
+	c.why = func(name string) string {
+		if name == "inp.target" {
+			return str("description") // the path of the element
+		}
+		return text(data, name)
+	}
 	c.load = first(text(data, "sentry.pageload.span_id"), str("segment_id"), c.span)
 	if c.nav == "" {
 		c.nav = "navigate"
@@ -224,11 +234,12 @@ func (x *extraction) send(c *carrier, list []schemas.Vital) {
 	for i := range list {
 		e := &list[i]
 		e.NavigationType = c.nav
-		id := c.load
-		if k, ok := lookup(e.Name); !ok || k >= webVitals {
-			id = c.span
+		k, known := lookup(e.Name)
+		if e.ID = c.load; !known || k >= webVitals {
+			e.ID = c.span
+		} else if c.why != nil && specs[k].rate(e.Value/specs[k].div) == poor {
+			e.Attribution = attributionOf(k, c.why)
 		}
-		e.ID = id
 	}
 	ua, header := c.userAgent, x.req.Header
 	if ua == "" {

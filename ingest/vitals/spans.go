@@ -120,6 +120,7 @@ func (x *extraction) carrierV2(span, attrs jsontext.Value) carrier {
 		}
 	}
 	c.name, c.url = first(c.name, segmentName, name), first(c.url, path)
+	c.why = func(name string) string { return attr(attrs, "browser.web_vital."+name) }
 	c.source, c.load = first(c.source, spanSource, oldSource), first(pageload, segment, c.span)
 	return c
 }
