@@ -2,13 +2,13 @@ package vitals
 
 import (
 	"strings"
+	"time"
 
 	"breakwater/ingest"
 )
 
-// The series budget of one project: at most max label sets ever, those named
-// __other__ included. A label set, once made, stays until the process ends, so
-// a counter never goes backwards and a route that is shown keeps its place.
+// The series budget of one project: at most max label sets at any time, those
+// named __other__ included.
 //
 // Places are cheap while most are free and dear when few are left:
 //
@@ -35,6 +35,27 @@ type cell struct {
 	ratings [webVitals][3]*series
 	frames  [3]*series
 	stalls  *series
+
+	key  setKey
+	hits int // sightings lately: halved with the tally
+}
+
+// each calls f for every series of a cell with the family it is in.
+func (c *cell) each(m *metrics, f func(*family, *series)) {
+	for v, s := range c.hist {
+		if s != nil {
+			f(m.hist[v], s)
+		}
+	}
+	for _, list := range c.ratings {
+		for _, s := range list {
+			f(m.ratings, s)
+		}
+	}
+	for _, s := range c.frames {
+		f(m.frames, s)
+	}
+	f(m.stalls, c.stalls)
 }
 
 type budget struct {
@@ -42,10 +63,14 @@ type budget struct {
 	real  int // sets with a route of their own
 	sets  map[setKey]*cell
 	tally *tally
+	// drop ends the series of a set that lost its place.
+	drop func(*cell)
+	// nextSwap is when a set may lose its place again.
+	nextSwap time.Time
 }
 
-func newBudget(limit int) *budget {
-	return &budget{max: max(limit, minBudget), sets: map[setKey]*cell{}, tally: newTally()}
+func newBudget(limit int, drop func(*cell)) *budget {
+	return &budget{max: max(limit, minBudget), sets: map[setKey]*cell{}, tally: newTally(), drop: drop}
 }
 
 // minBudget is the last resort: one set for web series, one for mobile ones.
@@ -56,12 +81,18 @@ func (b *budget) others() int { return min(48, b.max/4+1) }
 
 // cell finds or makes the label set and returns its final key; folded tells
 // that the route had to give way to __other__.
-func (b *budget) cell(k setKey) (c *cell, got setKey, folded bool) {
+func (b *budget) cell(k setKey, now time.Time) (c *cell, got setKey, folded bool) {
 	seen := b.tally.hit(k.route)
+	if b.tally.since == 0 {
+		for _, c := range b.sets {
+			c.hits /= 2
+		}
+	}
 	if c := b.sets[k]; c != nil {
+		c.hits++
 		return c, k, k.route == ingest.OtherLabel
 	}
-	if k.route != ingest.OtherLabel && b.admit(seen) {
+	if k.route != ingest.OtherLabel && (b.admit(seen) || b.makeRoom(seen, now)) {
 		k.route = strings.Clone(k.route)
 		b.real++
 		return b.make(k), k, false
@@ -81,18 +112,50 @@ func (b *budget) cell(k setKey) (c *cell, got setKey, folded bool) {
 }
 
 func (b *budget) make(k setKey) *cell {
-	c := &cell{}
+	c := &cell{key: k, hits: 1}
 	b.sets[k] = c
 	return c
 }
 
-// admit tells whether a route seen that often may take a further place.
-func (b *budget) admit(seen int) bool {
-	places := b.max - b.others()
-	if b.real >= places || len(b.sets) >= b.max-minBudget {
+func (b *budget) full() bool {
+	return b.real >= b.max-b.others() || len(b.sets) >= b.max-minBudget
+}
+
+// heavy tells whether a route seen that often is worth one of the last places.
+func (b *budget) heavy(seen int) bool { return seen >= 20 && seen*500 >= b.tally.total }
+
+// swapFactor is how much busier a route must be than the set whose place it takes.
+const swapFactor = 8
+
+// makeRoom takes a place away for a route seen that often, and tells whether
+// it did.
+func (b *budget) makeRoom(seen int, now time.Time) bool {
+	if !b.full() || !b.heavy(seen) || now.Before(b.nextSwap) {
 		return false
 	}
-	switch used := float64(b.real) / float64(places); {
+	var least *cell
+	for k, c := range b.sets {
+		if k.route != ingest.OtherLabel && (least == nil || c.hits < least.hits) {
+			least = c
+		}
+	}
+	if least == nil || least.hits*swapFactor > seen {
+		b.nextSwap = now.Add(time.Second) // looking costs a walk
+		return false
+	}
+	b.nextSwap = now.Add(time.Hour / time.Duration(b.max/20+1))
+	delete(b.sets, least.key)
+	b.real--
+	b.drop(least)
+	return true
+}
+
+// admit tells whether a route seen that often may take a further place.
+func (b *budget) admit(seen int) bool {
+	if b.full() {
+		return false
+	}
+	switch used := float64(b.real) / float64(b.max-b.others()); {
 	case used < 0.5:
 		return true
 	case used < 0.75:
@@ -100,7 +163,7 @@ func (b *budget) admit(seen int) bool {
 	case used < 0.9:
 		return seen >= 10
 	}
-	return seen >= 20 && seen*500 >= b.tally.total
+	return b.heavy(seen)
 }
 
 // tally counts how often routes are seen, in bounded memory: the space-saving

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"testing"
+	"time"
 
 	"breakwater/ingest"
 	"breakwater/schemas"
@@ -213,4 +215,72 @@ func BenchmarkRecord(b *testing.B) {
 			h.Record(h.req, &bc)
 		}
 	})
+}
+
+// TestTopRoutesTakeThePlacesOfThoseThatAreGone fills the budget with a site's
+// routes, then gives the site others.
+func TestTopRoutesTakeThePlacesOfThoseThatAreGone(t *testing.T) {
+	const limit = 60
+	h := newHarness(t, Config{SeriesPerProject: limit})
+	visit := func(site string, n, routes int, step time.Duration) {
+		for i := range n {
+			h.now = h.now.Add(step)
+			h.beacon(fmt.Sprintf("/%s-%c%c", site, 'a'+i%routes/26, 'a'+i%routes%26), one("LCP", 100, ""))
+		}
+	}
+	shown := func(site string) (n int) {
+		for _, m := range h.series("web_vitals_lcp_seconds") {
+			if strings.HasPrefix(label(m, "route"), "/"+site) {
+				n++
+			}
+		}
+		return n
+	}
+	visit("old", 6000, 44, 0)
+	before := shown("old")
+	if before < 20 {
+		t.Fatalf("only %d routes have a place", before)
+	}
+	visit("equal", 2000, 44, time.Second)
+	if got := shown("old"); got != before {
+		t.Errorf("%d of %d routes kept their place beside others of like traffic", got, before)
+	}
+	visit("new", 60_000, 10, time.Second) // 16 hours
+	if got := shown("new"); got != 10 {
+		t.Errorf("%d of the 10 routes that have all the traffic are shown", got)
+	}
+	if got := shown("old"); got < before-11 {
+		t.Errorf("%d of %d routes are left: more went than had to", got, before)
+	}
+	if got := h.labelSets(); got > limit {
+		t.Errorf("%d label sets, the budget is %d", got, limit)
+	}
+	if a, b := h.sum("web_vitals_lcp_seconds"), h.sum("web_vitals_ratings_total"); a != b {
+		t.Errorf("%v in the histograms, %v rated: a series of a set that lost its place is left", a, b)
+	}
+}
+
+// A flood of invented heavy routes changes few places, and never the busy ones.
+func TestInventedHeavyRoutesChangeFewPlaces(t *testing.T) {
+	h := newHarness(t, Config{SeriesPerProject: 100})
+	made := map[string]bool{}
+	for i := range 60_000 { // an hour
+		h.now = h.now.Add(time.Hour / 60_000)
+		h.beacon(fmt.Sprintf("/true-%c", 'a'+i%20), one("LCP", 100, ""))
+		word := fmt.Sprintf("/false-%c%c", 'a'+i/40%26, 'a'+i/1040%26) // each comes in a burst
+		h.beacon(word, one("LCP", 100, ""))
+		if i%500 == 0 {
+			for _, m := range h.series("web_vitals_lcp_seconds") {
+				made[label(m, "route")] = true
+			}
+		}
+	}
+	if len(made) > 100+10 {
+		t.Errorf("%d routes were shown in an hour", len(made))
+	}
+	for i := range 20 {
+		if n := h.sum("web_vitals_lcp_seconds", "route", fmt.Sprintf("/true-%c", 'a'+i)); n < 2900 {
+			t.Errorf("/true-%c has %v of 3000 page views", 'a'+i, n)
+		}
+	}
 }

@@ -32,8 +32,8 @@
 // web_vitals_ratings_total alike. Nothing is clamped: what cannot be a real
 // measurement is counted by reason in web_vitals_rejected_total.
 //
-// No project gets more than SeriesPerProject label sets (environment, route,
-// device or os), whatever is sent; see budget.go for who gets them.
+// No project has more than SeriesPerProject label sets (environment, route,
+// device or os) at a time, whatever is sent; see budget.go for who gets them.
 //
 // # What is lost when
 //

@@ -42,8 +42,13 @@ func (v *Vitals) newProject(name string) *project {
 		name: name, m: v.m,
 		folded: v.m.folded.WithLabelValues(name), biased: v.m.biased.WithLabelValues(name), sets: v.m.sets.WithLabelValues(name),
 		envs: ingest.NewFirstSlots(v.cfg.Environments), releases: ingest.NewNewestSlots(v.cfg.ReleaseSlots),
-		perRelease: map[string]*[webVitals][3]prometheus.Counter{}, budget: newBudget(v.cfg.SeriesPerProject),
+		perRelease: map[string]*[webVitals][3]prometheus.Counter{},
 	}
+	p.budget = newBudget(v.cfg.SeriesPerProject, func(c *cell) {
+		c.each(v.m, (*family).drop)
+		v.cfg.Log.Info().Str("project", name).Str("environment", c.key.env).Str("route", c.key.route).Str("device", c.key.dim).
+			Msg("route gave its place to a busier one")
+	})
 	v.m.zero(name)
 	for i, t := range trafficNames {
 		p.traffic[i] = v.m.traffic.WithLabelValues(name, t)
@@ -84,9 +89,9 @@ const (
 )
 
 // observe counts one settled measurement.
-func (p *project) observe(o *observation) {
+func (p *project) observe(o *observation, now time.Time) {
 	if o.vital >= webVitals {
-		p.observeMobile(o)
+		p.observeMobile(o, now)
 		return
 	}
 	rating := specs[o.vital].rate(o.value)
@@ -96,7 +101,7 @@ func (p *project) observe(o *observation) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c, k := p.cell(setKey{env: o.env, route: o.route, dim: o.device})
+	c, k := p.cell(now, setKey{env: o.env, route: o.route, dim: o.device})
 	if c.hist[o.vital] == nil {
 		c.hist[o.vital] = p.m.hist[o.vital].add(p.name, k.env, k.route, k.dim)
 		for i, r := range ratings {
@@ -152,9 +157,9 @@ func (p *project) bias(r rating) {
 }
 
 // cell finds the label set within the budget.
-func (p *project) cell(k setKey) (*cell, setKey) {
+func (p *project) cell(now time.Time, k setKey) (*cell, setKey) {
 	before := len(p.budget.sets)
-	c, got, folded := p.budget.cell(k)
+	c, got, folded := p.budget.cell(k, now)
 	if folded {
 		p.folded.Inc()
 	}
@@ -164,14 +169,14 @@ func (p *project) cell(k setKey) (*cell, setKey) {
 	return c, got
 }
 
-func (p *project) observeMobile(o *observation) {
+func (p *project) observeMobile(o *observation, now time.Time) {
 	if o.vital <= appStartHot {
 		p.m.start[o.vital-appStartCold].WithLabelValues(p.name, o.env, o.device).Observe(o.value)
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c, k := p.cell(setKey{mobile: true, env: o.env, route: o.route, dim: o.device})
+	c, k := p.cell(now, setKey{mobile: true, env: o.env, route: o.route, dim: o.device})
 	switch o.vital {
 	case framesSlow, framesFrozen, framesTotal:
 		if c.frames[0] == nil {

@@ -121,7 +121,7 @@ func (v *Vitals) Tick(now time.Time) {
 	}
 	done = v.decide(done, now)
 	v.mu.Unlock()
-	observeAll(done)
+	observeAll(done, now)
 }
 
 // Flush observes everything that waits, settled or not.
@@ -134,12 +134,12 @@ func (v *Vitals) Flush() {
 	}
 	done = v.decide(done, now)
 	v.mu.Unlock()
-	observeAll(done)
+	observeAll(done, now)
 }
 
-func observeAll(done []*entry) {
+func observeAll(done []*entry, now time.Time) {
 	for _, e := range done {
-		e.project.observe(&e.observation)
+		e.project.observe(&e.observation, now)
 	}
 }
 
@@ -216,7 +216,7 @@ func (v *Vitals) record(req *ingest.Request, b *schemas.Beacon, c client) (used 
 		early = v.settle(&r, e.ID, now, early)
 		p.logPoor(v, &r, e)
 	}
-	observeAll(early)
+	observeAll(early, now)
 	return used
 }
 
