@@ -5,42 +5,17 @@
 // Opens a page of another origin in Chromium, lets the SDK send errors until
 // one is refused, then errors, a trace and a session again, and prints
 // what went over the wire as JSON: [{"phase", "types", "status", "limits"}].
-// CHROMIUM names the browser, /usr/bin/chromium when it does not.
-import {createServer} from 'node:http';
-import {mkdtemp, rm} from 'node:fs/promises';
-import {tmpdir} from 'node:os';
-import {dirname, join} from 'node:path';
-import {fileURLToPath} from 'node:url';
-import {build} from 'esbuild';
-import {chromium} from 'playwright-core';
+import {openBrowser, servePage} from './driver.mjs';
 
 const dsn = process.argv[2];
 if (!dsn) {
   console.error('usage: node limits.mjs DSN');
   process.exit(2);
 }
-const here = dirname(fileURLToPath(import.meta.url));
-const {outputFiles} = await build({
-  entryPoints: [join(here, 'page.js')], bundle: true, write: false, format: 'iife', logLevel: 'error',
-});
-const script = outputFiles[0].contents;
-const server = createServer((req, res) => {
-  if (req.url.startsWith('/page.js')) {
-    res.writeHead(200, {'Content-Type': 'text/javascript'}).end(script);
-  } else {
-    res.writeHead(200, {'Content-Type': 'text/html'}).end('<!doctype html><title>shop</title><script src="/page.js"></script>');
-  }
-});
-await new Promise((done) => server.listen(0, '127.0.0.1', done));
-
-const profile = await mkdtemp(join(tmpdir(), 'breakwater-e2e-'));
-const browser = await chromium.launchPersistentContext(profile, {
-  executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-  headless: true,
-  args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run'],
-});
+const shop = await servePage('page.js');
+const browser = await openBrowser();
 try {
-  const page = await browser.newPage();
+  const page = await browser.context.newPage();
   const seen = [];
   let phase = 'load';
   let open = 0;
@@ -76,7 +51,7 @@ try {
     await page.evaluate(work);
     await rest();
   };
-  await page.goto(`http://localhost:${server.address().port}/?dsn=${encodeURIComponent(dsn)}`);
+  await page.goto(`${shop.url}/?dsn=${encodeURIComponent(dsn)}`);
   await rest();
   await run('within', () => window.shop.fail('cart'));
   await run('refused', () => window.shop.fail('checkout'));
@@ -88,6 +63,5 @@ try {
   console.log(JSON.stringify(seen));
 } finally {
   await browser.close();
-  server.close();
-  await rm(profile, {recursive: true, force: true});
+  shop.close();
 }
