@@ -51,6 +51,7 @@ endef
 
 .PHONY: test
 test: deps ## install what is missing, then every test (about 10 minutes on 2 cores)
+	cd $(WEB) && npm test
 	go vet ./...
 	go test -timeout 18m ./...
 

@@ -14,11 +14,10 @@ import (
 	"breakwater/relay/relaytest"
 )
 
-// The stock browser SDK in a real Chromium obeys the gateway's limits: after
-// one error was refused it sends no more of them, and goes on sending
-// transactions and sessions. A page of another origin can only know from
-// headers that CORS lets it read.
-func TestBrowserObeysLimits(t *testing.T) {
+// drive runs a script of webdemo/e2e, which drives a browser, and returns what
+// it prints.
+func drive(t *testing.T, script string, args ...string) []byte {
+	t.Helper()
 	webdemo := filepath.Join("..", "..", "webdemo")
 	if _, err := exec.LookPath("node"); err != nil {
 		t.Fatal("node is missing: `make test` installs it")
@@ -26,9 +25,7 @@ func TestBrowserObeysLimits(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(webdemo, "node_modules", "playwright-core")); err != nil {
 		t.Fatal("webdemo is not installed: `make test` does it")
 	}
-	up := startUpstream(t, relaytest.Options{})
-	g := newGateway(t, doorConfig(up, "    limits: {categories: {error: {rate: 1/h, burst: 1}}}\n")).start()
-	cmd := exec.CommandContext(t.Context(), "node", "limits.mjs", "http://"+testKey+"@"+g.public+"/1")
+	cmd := exec.CommandContext(t.Context(), "node", append([]string{script}, args...)...)
 	cmd.Dir = filepath.Join(webdemo, "e2e")
 	out, err := cmd.Output()
 	if err != nil {
@@ -36,8 +33,19 @@ func TestBrowserObeysLimits(t *testing.T) {
 		if errors.As(err, &exit) {
 			err = errors.New(err.Error() + "\n" + string(exit.Stderr))
 		}
-		t.Fatalf("driving the browser: %v", err)
+		t.Fatalf("driving the browser with %s: %v", script, err)
 	}
+	return out
+}
+
+// The stock browser SDK in a real Chromium obeys the gateway's limits: after
+// one error was refused it sends no more of them, and goes on sending
+// transactions and sessions. A page of another origin can only know from
+// headers that CORS lets it read.
+func TestBrowserObeysLimits(t *testing.T) {
+	up := startUpstream(t, relaytest.Options{})
+	g := newGateway(t, doorConfig(up, "    limits: {categories: {error: {rate: 1/h, burst: 1}}}\n")).start()
+	out := drive(t, "limits.mjs", "http://"+testKey+"@"+g.public+"/1")
 	var seen []struct {
 		Phase, Limits string
 		Types         []string

@@ -1,14 +1,15 @@
 // What the beacon client does in a real page.
 //
-//   node beacon.mjs http://KEY@127.0.0.1:8080/1
+//   node beacon.mjs http://KEY@127.0.0.1:8080/1 http://127.0.0.1:8081/metrics
 //
 // Opens a page of another origin in Chromium, lets it fail in three ways, measures it, walks to another route and
-// leaves. Prints what went over the wire as JSON: [{"phase", "path", "via", "status", "body"}].
+// leaves; the metrics tell when the last beacon is there, which no page lives to see. Prints the requests that the page
+// saw as JSON: [{"phase", "path", "via", "status", "body"}].
 import {openBrowser, servePage} from './driver.mjs';
 
-const dsn = process.argv[2];
-if (!dsn) {
-  console.error('usage: node beacon.mjs DSN');
+const [dsn, metrics] = process.argv.slice(2);
+if (!metrics) {
+  console.error('usage: node beacon.mjs DSN METRICS');
   process.exit(2);
 }
 const shop = await servePage('beacon-page.jsx', '<!doctype html><title>shop</title><div id="root"></div><script src="/page.js"></script>');
@@ -41,7 +42,9 @@ try {
   await page.waitForFunction(() => new Promise((done) => requestAnimationFrame(() => setTimeout(() => done(true), 100))));
   phase = 'leave';
   await page.goto('about:blank');
-  await answered(2);
+  for (let i = 0; i < 400 && !/^breakwater_http_requests_total{.*endpoint="vitals".*} [1-9]/m.test(await (await fetch(metrics)).text()); i++) {
+    await page.waitForTimeout(50);
+  }
   console.log(JSON.stringify(seen));
 } finally {
   await browser.close();
