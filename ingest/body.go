@@ -58,6 +58,9 @@ func openBody(r *http.Request, req *Request, ep *Endpoint) (*body, error) {
 	b := &req.body
 	*b = body{req: req, limit: cfg.DecompressedSize, ratio: cfg.CompressionRatio}
 	b.wire = wire{r: r.Body, limit: cfg.RequestSize}
+	if ep.Upload {
+		b.wire.limit = max(cfg.RequestSize, cfg.AttachmentSize+cfg.EventSize)
+	}
 	if ep.MaxBody != nil {
 		b.limit = min(b.limit, ep.MaxBody(cfg))
 		b.wire.limit = min(b.wire.limit, b.limit)

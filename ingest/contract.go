@@ -92,6 +92,8 @@ type Request struct {
 	ID string
 	// Endpoint is the row of the endpoint table: envelope, store, tunnel, vitals, …
 	Endpoint string
+	// Budget is the endpoint's, see Endpoint.Budget.
+	Budget string
 	// Project and Key are nil only before authentication.
 	Project *Project
 	Key     *Key

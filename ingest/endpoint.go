@@ -33,7 +33,21 @@ type Endpoint struct {
 	// MaxBody bounds the body, on the wire and decompressed; nil means
 	// Config.RequestSize and Config.DecompressedSize.
 	MaxBody func(*Config) int64
+	// Upload says that the body is a file: on the wire it may be as large as an
+	// attachment and an event together, where that is more than Config.RequestSize.
+	Upload bool
+	// Budget names what the rates per address and per key are counted in; ""
+	// is the common one. A budget of its own keeps what nobody waits for (the
+	// reports a browser makes by itself) from using up the rates of errors.
+	Budget string
+	// Limited is the answer to what a rate limit refused, for clients that
+	// would take a 429 for a reason to send again and again; nil answers 429.
+	// Batch.Reply goes before it. What was refused is counted all the same.
+	Limited func() Reply
 }
+
+// BudgetReports is the Endpoint.Budget of reports that browsers make by themselves.
+const BudgetReports = "reports"
 
 // TunnelPath stands in Endpoint.Paths for Config.TunnelPath.
 const TunnelPath = "{tunnel_path}"

@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/url"
 	"time"
 
@@ -28,7 +29,17 @@ func (d *door) handler(ep *Endpoint) echo.HandlerFunc {
 			if errors.Is(err, RejectOrigin) {
 				keepOriginOut(c.Response().Header())
 			}
-			return err
+			if ep.Limited == nil || AsRejection(err).Status != http.StatusTooManyRequests {
+				return err
+			}
+			if batch == nil {
+				batch = &Batch{}
+			}
+			if batch.Reply == nil {
+				reply := ep.Limited()
+				batch.Reply = &reply
+			}
+			v.outcome = schemas.RateLimited
 		}
 		if batch.Reply != nil {
 			return respond(c, *batch.Reply, batch.EventID)
@@ -276,7 +287,7 @@ func verdict(b *Batch, v vitals, wait time.Duration) error {
 func (d *door) newRequest(c echo.Context, v *visit, ep *Endpoint) *Request {
 	r := c.Request()
 	req := &Request{
-		ID: v.id.String(), Endpoint: ep.Name, Method: r.Method, ReceivedAt: v.start,
+		ID: v.id.String(), Endpoint: ep.Name, Budget: ep.Budget, Method: r.Method, ReceivedAt: v.start,
 		ClientIP:  clientAddr(r, d.settings.Config.TrustedProxies),
 		UserAgent: r.UserAgent(), Origin: originOf(r.Header), Header: r.Header,
 		config: &d.settings.Config, spiller: d.opts.Spiller, memory: d.memory, Canary: v.canary != "",

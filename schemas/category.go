@@ -131,7 +131,9 @@ var itemTypes = map[string]ItemType{
 	"log":              {CategoryLog, false, false, true},
 	"otel_log":         {CategoryLog, false, false, true},
 	"trace_metric":     {CategoryTraceMetric, false, false, true},
-	"nel":              {CategoryUnknown, false, false, true},
+	// Sentry counts NEL reports as nothing. Here they share the budget of what
+	// browsers report by themselves, so that a broken network cannot flood.
+	"nel": {CategorySecurity, false, false, true},
 }
 
 // LookupItemType returns what is known of a type; ok is false for unknown

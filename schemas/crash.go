@@ -1,7 +1,6 @@
 package schemas
 
 import (
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -104,7 +103,7 @@ func (t *Text) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 
 // EventID is the report's id as 32 lower-case hex digits, "" when it has none.
 func (r *CrashReport) EventID() string {
-	id, _ := parseEventID(r.ID)
+	id, _ := ParseEventID(r.ID)
 	return id
 }
 
@@ -124,17 +123,4 @@ func (r *CrashReport) Shift(d time.Duration) {
 	for i := range r.Breadcrumbs {
 		r.Breadcrumbs[i].Timestamp = shift(r.Breadcrumbs[i].Timestamp)
 	}
-}
-
-// parseEventID reads 32 hex digits or a dashed UUID, in any case; the nil UUID
-// is no id.
-func parseEventID(s string) (id string, ok bool) {
-	if len(s) == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-' {
-		s = s[:8] + s[9:13] + s[14:18] + s[19:23] + s[24:]
-	}
-	s = strings.ToLower(s)
-	if !isHex(s, 32) || s == strings.Repeat("0", 32) {
-		return "", false
-	}
-	return s, true
 }

@@ -110,7 +110,7 @@ func (c *CrashRequest) add(i int, el jsontext.Value) {
 	}
 	given, _ := Lookup(el, "id")
 	text, _ := UnquoteString(given)
-	id, _ := parseEventID(text)
+	id, _ := ParseEventID(text)
 	c.Rejected = append(c.Rejected, RejectedCrash{i, id, reason, cause})
 }
 
@@ -220,7 +220,7 @@ var crashRules = sync.OnceValue(func() *validator.Validate {
 			panic(err) // a constant
 		}
 	}
-	must("event_id", func(f validator.FieldLevel) bool { _, ok := parseEventID(f.Field().String()); return ok })
+	must("event_id", func(f validator.FieldLevel) bool { _, ok := ParseEventID(f.Field().String()); return ok })
 	must("timestamp", func(f validator.FieldLevel) bool {
 		v := jsontext.Value(f.Field().Bytes())
 		if v.Kind() == 'n' {

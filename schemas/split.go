@@ -68,7 +68,8 @@ func (r *Record) NameByEvent() {
 	}
 }
 
-// name gives a record the id and release of its event.
+// name gives a record the id and release of its event. What browsers report has
+// no id of its own: it is given one here, so that it keeps it over every retry.
 func (r *Record) name(it *Item) {
 	r.Envelope.Header.Delete("event_id")
 	raw, ok := it.InMemory()
@@ -80,8 +81,10 @@ func (r *Record) name(it *Item) {
 		return
 	}
 	r.Meta.Release = ev.Release()
-	if id, ok := parseEventID(ev.EventID()); ok {
-		r.Meta.EventID = id
-		r.Envelope.Header.SetString("event_id", id)
+	id, ok := ParseEventID(ev.EventID())
+	if !ok {
+		id = NewEventID()
 	}
+	r.Meta.EventID = id
+	r.Envelope.Header.SetString("event_id", id)
 }

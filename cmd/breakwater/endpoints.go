@@ -7,6 +7,7 @@ import (
 	"breakwater/ingest"
 	"breakwater/ingest/beacon"
 	"breakwater/ingest/crash"
+	"breakwater/ingest/report"
 	"breakwater/ingest/sentry"
 )
 
@@ -20,6 +21,7 @@ func (a *app) endpoints(cfg *config.Config) []ingest.Endpoint {
 		toSentry[p.Name] = p.Vitals.ToSentry
 	}
 	vitals := &beacon.Protocol{ToSentry: func(project string) bool { return toSentry[project] }}
+	nothing := ingest.Reply{Empty: true}
 	return []ingest.Endpoint{
 		{Name: "envelope", Paths: []string{"/api/:project/envelope"}, Auth: ingest.AuthEnvelope, Protocol: envelope},
 		{Name: "tunnel", Paths: []string{ingest.TunnelPath}, Auth: ingest.AuthTunnel, Protocol: envelope},
@@ -27,6 +29,14 @@ func (a *app) endpoints(cfg *config.Config) []ingest.Endpoint {
 		{
 			Name: "vitals", Paths: []string{"/api/:project/vitals"}, Auth: ingest.AuthKey, Protocol: vitals, Credentials: true,
 			Reply: ingest.Reply{Status: http.StatusNoContent}, MaxBody: ingest.BeaconBody,
+		},
+		{
+			Name: "security", Paths: []string{"/api/:project/security", "/api/:project/csp-report"}, Protocol: &report.Protocol{Types: report.SecurityTypes},
+			Budget: ingest.BudgetReports, Credentials: true, Reply: nothing, MaxBody: ingest.EventBody,
+		},
+		{
+			Name: "nel", Paths: []string{"/api/:project/nel"}, Protocol: &report.Protocol{Types: report.NELTypes},
+			Budget: ingest.BudgetReports, Credentials: true, Reply: nothing, MaxBody: ingest.EventBody, Limited: func() ingest.Reply { return nothing },
 		},
 		{Name: "crash", Paths: []string{"/api/:project/crash"}, Auth: ingest.AuthKey, Protocol: &crash.Protocol{Repeats: a.crashes}, Credentials: true, MaxBody: ingest.EventBody},
 	}

@@ -158,14 +158,14 @@ func (r *reports) Run(ctx context.Context) error {
 	}
 }
 
-// reportLine and report are the wire form of a client report.
+// reportLine and clientReport are the wire form of a client report.
 type reportLine struct {
 	Reason   string `json:"reason"`
 	Category string `json:"category"`
 	Quantity int    `json:"quantity"`
 }
 
-type report struct {
+type clientReport struct {
 	Timestamp   string       `json:"timestamp"`
 	Discarded   []reportLine `json:"discarded_events"`
 	RateLimited []reportLine `json:"rate_limited_events,omitempty"`
@@ -175,7 +175,7 @@ type report struct {
 
 // reportBatch is the report of one project: one item in an envelope of its own.
 func reportBatch(p *ingest.Project, lines map[drop]int, now time.Time) (*ingest.Batch, error) {
-	rep := report{Timestamp: now.UTC().Format(time.RFC3339Nano), Discarded: []reportLine{}}
+	rep := clientReport{Timestamp: now.UTC().Format(time.RFC3339Nano), Discarded: []reportLine{}}
 	into := map[string]*[]reportLine{listDiscarded: &rep.Discarded, listRateLimited: &rep.RateLimited, listFiltered: &rep.Filtered, listSampled: &rep.Sampled}
 	for d, n := range lines {
 		list := into[d.list]

@@ -94,7 +94,9 @@ func rate(l config.Limit) limit.Rate {
 }
 
 func limitConfig(p *config.Project) limit.Config {
-	lc := limit.Config{PerKey: rate(p.Limits.PerKey), Categories: map[schemas.Category]limit.Rate{}, Quota: map[schemas.Category]limit.Quota{}}
+	// Browsers report by themselves, and one page with a wrong policy does so on
+	// every visit: without a limit of the operator's they have a modest one.
+	lc := limit.Config{PerKey: rate(p.Limits.PerKey), Categories: map[schemas.Category]limit.Rate{schemas.CategorySecurity: {PerSecond: 50, Burst: 500}}, Quota: map[schemas.Category]limit.Quota{}}
 	for name, l := range p.Limits.Categories {
 		if c, ok := schemas.ParseCategory(name); ok {
 			lc.Categories[c] = rate(l)

@@ -37,18 +37,24 @@ var HealthChecks = []string{
 	"*/live{/,}", "*/livez{/,}", "*/ready{/,}", "*/readyz{/,}", "*/ping{/,}", "*/up{/,}",
 }
 
-// DisallowedSources are sources of CSP reports that say nothing about the
-// site, for Config.CSPDisallowed: browsers' own pages, extensions, injected
-// advertisements and the developer's machine.
-var DisallowedSources = []string{
+// ReportNoise are sources of CSP reports that say nothing about the site:
+// browsers' own pages, extensions, wrappers of in-app browsers, injected
+// advertisements and filtering proxies. Config.BrowserExtensions filters them.
+var ReportNoise = []string{
 	"about", "ms-browser-extension", "chrome://*", "chrome-extension://*", "chromeinvokeimmediate://*", "chromenull://*",
-	"moz-extension://*", "safari-extension://*", "safari-web-extension://*", "ms-browser-extension://*", "mxaddon-pkg://*",
+	"moz-extension://*", "safari-extension://*", "safari-web-extension://*", "webkit-masked-url://*", "ms-browser-extension://*", "mxaddon-pkg://*",
 	"resource://*", "symres://*", "jar://*", "webviewprogressproxy://*", "tmtbff://*", "mbinit://*",
-	"*.superfish.com", "*.metrext.com", "*.tlscdn.com", "injections.adguard.com", "gateway.zscalertwo.net", "localhost", "127.0.0.1",
+	"*.superfish.com", "*.metrext.com", "*.tlscdn.com", "injections.adguard.com", "gateway.zscalertwo.net", "*.kaspersky-labs.com",
 }
+
+// DisallowedSources are ReportNoise and the developer's own machine, for
+// Config.CSPDisallowed: what Sentry's filter of the name disallows.
+var DisallowedSources = append(ReportNoise[:len(ReportNoise):len(ReportNoise)], "localhost", "127.0.0.1")
 
 // Config are one project's filters. The zero value filters nothing.
 type Config struct {
+	// BrowserExtensions drops errors that extensions cause, and CSP reports
+	// and deprecations about ReportNoise.
 	BrowserExtensions bool
 	// LegacyBrowsers are names of LegacyBrowserNames.
 	LegacyBrowsers []string
@@ -85,7 +91,7 @@ type rules struct {
 	Config
 	messages, releases, transactions globs
 	networks                         []netip.Prefix
-	sources                          []source
+	sources, noise                   []source
 	legacy                           map[string]bool
 }
 
@@ -116,6 +122,11 @@ func compile(c Config) (*rules, error) {
 			return nil, fmt.Errorf("legacy_browsers: unknown browser %q", s)
 		}
 		r.legacy[s] = true
+	}
+	if c.BrowserExtensions {
+		for _, s := range ReportNoise {
+			r.noise = append(r.noise, parseSource(s))
+		}
 	}
 	for _, s := range c.CSPDisallowed {
 		r.sources = append(r.sources, parseSource(s))

@@ -11,9 +11,16 @@
 // here and is dropped before it costs anything. The first that matches ends the
 // item, with the filter's name as the reason; the client is answered 200.
 //
-// Events, transactions, feedback and security reports run through all of them,
-// sessions and standalone spans through those that need only the address, the
-// release or the browser. Everything else passes.
+// Events, transactions and feedback run through all of them; browsers' security
+// reports through invalid-csp, localhost (of the page) and those that need only
+// the address, the release or the browser; sessions, standalone spans and NEL
+// reports through the latter. Of what browsers report as deprecations and the
+// like, entries that an extension caused go alone. Everything else passes.
+//
+// CSP reports are dominated by extensions, in-app browsers and filtering
+// proxies, which no site can do anything about: BrowserExtensions filters those
+// too, as invalid-csp, by the scheme, by the bare name of a scheme (all that
+// Chromium says of an extension's script), and by known hosts.
 //
 // The browser is what the event says about its own request, else what the HTTP
 // request says, else the client hints. Requests of native SDKs (okhttp,

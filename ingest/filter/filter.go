@@ -50,8 +50,13 @@ func (f *Filter) Apply(b *ingest.Batch) error {
 	if r == nil {
 		return nil
 	}
-	for _, it := range b.Items {
+	items := b.Items
+	for _, it := range items {
 		if !it.Alive() {
+			continue
+		}
+		if it.Header.Type == "log" && b.Request.Budget == ingest.BudgetReports {
+			r.reportLogs(b, it)
 			continue
 		}
 		if name := r.decide(b, it); name != "" {
@@ -67,11 +72,15 @@ func (r *rules) decide(b *ingest.Batch, it *ingest.Item) string {
 	case "event", "transaction", "feedback", "security":
 		return r.event(b.Request, it.Event(), it.Header.Type)
 	case "raw_security":
-		if ev := it.Event(); ev != nil && r.csp(ev) {
-			return InvalidCSP
+		if ev := it.Event(); ev != nil {
+			if name := r.report(ev); name != "" {
+				return name
+			}
 		}
 		release, _ := it.Header.String("sentry_release")
 		return r.client(b.Request, "", release, "")
+	case "nel":
+		return r.client(b.Request, "", "", "")
 	case "session", "sessions":
 		var release, agent, ip string
 		if ev := it.Event(); ev != nil {
@@ -103,7 +112,7 @@ func (r *rules) event(req *ingest.Request, ev *schemas.Event, typ string) string
 		return ReactHydration
 	case r.ChunkLoadErrors && t.match(chunkGlobs):
 		return ChunkLoad
-	case r.csp(ev):
+	case r.csp(ev, typ):
 		return InvalidCSP
 	case r.address(req, ev.UserIP):
 		return IPAddress
@@ -187,31 +196,6 @@ func (r *rules) agent(req *ingest.Request, userAgent, hints func() string) strin
 		return WebCrawlers
 	}
 	return ""
-}
-
-// csp tells whether a report is about a disallowed source. It knows the forms
-// of report-uri ({"csp-report": {"blocked-uri"}}), of the Reporting API
-// ({"type": "csp-violation", "body": {"blockedURL"}}) and of Sentry ({"csp":
-// {"blocked_uri"}}).
-func (r *rules) csp(ev *schemas.Event) bool {
-	if len(r.sources) == 0 {
-		return false
-	}
-	for _, form := range []struct{ member, blocked, file, document string }{
-		{"csp-report", "blocked-uri", "source-file", "document-uri"},
-		{"body", "blockedURL", "sourceFile", "documentURL"},
-		{"csp", "blocked_uri", "source_file", "document_uri"},
-	} {
-		o, ok := ev.Object.Object(form.member)
-		if !ok {
-			continue
-		}
-		blocked, _ := o.String(form.blocked)
-		file, _ := o.String(form.file)
-		document, _ := o.String(form.document)
-		return disallowed(r.sources, blocked, file, document)
-	}
-	return false
 }
 
 // texts are what an event says, read once.

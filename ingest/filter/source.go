@@ -45,15 +45,16 @@ func (p source) covers(s source) bool {
 	return below && (s.host == domain || strings.HasSuffix(s.host, "."+domain))
 }
 
-// disallowed tells whether one of the texts is a source on the list.
+// disallowed tells whether one of the texts is a source on the list. A pattern
+// of a scheme alone (chrome-extension://*) matches the bare word, too.
 func disallowed(list []source, texts ...string) bool {
 	for _, text := range texts {
 		if text == "" {
 			continue
 		}
-		s := parseSource(text)
+		s, bare := parseSource(text), bareScheme(text)
 		for _, p := range list {
-			if p.covers(s) {
+			if p.covers(s) || bare != "" && p.scheme == bare && p.host == "" {
 				return true
 			}
 		}

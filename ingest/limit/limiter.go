@@ -96,8 +96,8 @@ type quotaLimit struct {
 	counter *counter
 }
 
-// keyBuckets are the buckets of a project's public keys. Only keys that
-// authenticated get one, so the configuration bounds their number.
+// keyBuckets are the buckets of a project's public keys, one for each budget.
+// Only keys that authenticated get one, so the configuration bounds their number.
 type keyBuckets struct {
 	mu sync.RWMutex
 	m  map[string]*bucket
@@ -220,7 +220,8 @@ func (l *Limiter) project(name string, c Config, old *project) *project {
 }
 
 // AllowRequest is the check before the body is read: one request is charged to
-// the client's address, then to its key. nil lets it in; else a 429 that says
+// the client's address, then to its key, both within Request.Budget: each
+// budget has buckets of its own, of the same rates. nil lets it in; else a 429 that says
 // how long to wait (1 to 60 s) with the reason per_ip or per_key. A request
 // without a valid address (a unix socket) has no limit per address; one that is
 // not authenticated yet has none per key.
@@ -228,7 +229,7 @@ func (l *Limiter) AllowRequest(req *ingest.Request) *ingest.Rejection {
 	st := l.state.Load()
 	now := req.ReceivedAt
 	if st.addresses != nil && req.ClientIP.IsValid() {
-		if wait, ok := st.addresses.take(st.addressIn, addressKey(req.ClientIP), now.UnixNano(), 1); !ok {
+		if wait, ok := st.addresses.take(st.addressIn, budgetKey(addressKey(req.ClientIP), req.Budget), now.UnixNano(), 1); !ok {
 			return l.refuse(req, ReasonPerIP, l.subject(req.ClientIP), wait)
 		}
 	}
@@ -239,7 +240,11 @@ func (l *Limiter) AllowRequest(req *ingest.Request) *ingest.Rejection {
 	if p == nil || p.keys == nil {
 		return nil
 	}
-	if wait, ok := p.keys.get(req.Key.Public).take(p.perKey, now.UnixNano(), 1); !ok {
+	bucket := req.Key.Public
+	if req.Budget != "" {
+		bucket += "/" + req.Budget
+	}
+	if wait, ok := p.keys.get(bucket).take(p.perKey, now.UnixNano(), 1); !ok {
 		return l.refuse(req, ReasonPerKey, keyName(req.Key), wait)
 	}
 	return nil

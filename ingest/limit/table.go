@@ -34,6 +34,22 @@ func addressKey(a netip.Addr) uint64 {
 	return key
 }
 
+// budgetKey sets the buckets of a budget apart from the common ones. An IPv4
+// address keeps a key of its own, under fffe::/16, which sends as little; two
+// IPv6 networks share one by a chance of 2⁻⁶⁴.
+func budgetKey(key uint64, budget string) uint64 {
+	switch {
+	case budget == "":
+		return key
+	case key>>48 == 0xffff:
+		return key ^ 1<<48
+	}
+	if key = key*0x9e3779b97f4a7c15 ^ 0xbf58476d1ce4e5b9; key == 0 {
+		return 1
+	}
+	return key
+}
+
 // table is the buckets of the client addresses.
 type table struct {
 	seed      uint64

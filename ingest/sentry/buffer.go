@@ -100,18 +100,3 @@ func (b *buffer) chunk() []byte {
 	}
 	return b.copy
 }
-
-// fileWriter remembers that it was the file that failed and not the client.
-type fileWriter struct {
-	w   io.Writer
-	err error
-}
-
-func (f *fileWriter) Write(p []byte) (int, error) {
-	n, err := f.w.Write(p)
-	f.err = err
-	return n, err
-}
-
-// onlyReader hides WriteTo, so that the copy uses our buffer.
-type onlyReader struct{ io.Reader }

@@ -143,49 +143,19 @@ func (d *decoder) payload(it *ingest.Item, r io.Reader, limit int64) error {
 
 // spill writes head and the rest of a payload into a file.
 func (d *decoder) spill(it *ingest.Item, head []byte, r io.Reader, limit int64) error {
-	file, err := d.req.Spill()
-	if err != nil {
-		return full(err)
-	}
-	if file == nil {
+	file, err := d.req.SpillRest(head, r, limit, d.buf.chunk())
+	switch {
+	case errors.Is(err, ingest.ErrPayloadTooLarge):
+		return errTooLarge
+	case err != nil:
+		return err
+	case file == nil:
 		rest, err := d.buf.readAll(head, r, limit)
 		it.Payload = schemas.Bytes(rest)
 		return err
 	}
-	if _, err := file.Write(head); err != nil {
-		file.Discard()
-		return full(err)
-	}
-	r = io.LimitReader(r, limit-int64(len(head))+1)
-	w := &fileWriter{w: file}
-	n, err := io.CopyBuffer(w, onlyReader{r}, d.buf.chunk())
-	if err != nil {
-		file.Discard()
-		if w.err != nil {
-			return full(w.err)
-		}
-		return err
-	}
-	if int64(len(head))+n > limit {
-		file.Discard()
-		return errTooLarge
-	}
-	if err := file.Finish(); err != nil {
-		file.Discard()
-		return full(err)
-	}
 	it.Payload = file
 	return nil
-}
-
-// full is the answer when a payload's file cannot be written.
-func full(err error) error {
-	rej := ingest.RejectFull.With(err)
-	var reason interface{ Reason() string }
-	if errors.As(err, &reason) {
-		rej.Reason = reason.Reason()
-	}
-	return rej
 }
 
 // refuse notes an item that ends, with what depends on it.

@@ -112,7 +112,8 @@ func (c *Control) Name() string { return "storm" }
 
 // Apply decides on the errors of a batch. What is suppressed is dropped with
 // its attachments, as suppressed/storm; what is forwarded during a storm gets
-// two tags. Other items are not touched. It never returns an error.
+// two tags. Browsers' security reports are thinned out in the same way, by
+// directive and blocked host. Other items are not touched. It never returns an error.
 func (c *Control) Apply(b *ingest.Batch) error {
 	req := b.Request
 	if req.Project == nil {
@@ -123,8 +124,12 @@ func (c *Control) Apply(b *ingest.Batch) error {
 		return nil
 	}
 	for _, it := range b.Items {
-		if it.Header.Type == "event" && it.Alive() {
+		switch {
+		case !it.Alive():
+		case it.Header.Type == "event":
 			c.event(p, b, it)
+		case it.Header.Type == "raw_security":
+			c.security(p, b, it)
 		}
 	}
 	return nil

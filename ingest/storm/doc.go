@@ -22,6 +22,9 @@
 // {{ default }} expanded. Errors are counted per fingerprint and release: a
 // storm in an old release does not hide a regression in the new one.
 //
+// Browsers' security reports (raw_security) are recognised by what was violated
+// and the host that was blocked, in a series of their own.
+//
 // # Storm
 //
 // A storm begins with the first error of a fingerprint that is suppressed and

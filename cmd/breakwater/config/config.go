@@ -64,7 +64,7 @@ func (t TLS) Enabled() bool { return t.CertFile != "" && t.KeyFile != "" }
 
 // Limits bounds what one request may cost.
 type Limits struct {
-	// Body size on the wire, before decompression.
+	// Body size on the wire, before decompression. Minidumps and other crash files posted by themselves may be as large as attachment_size.
 	RequestSize Size `yaml:"request_size" validate:"between=1KiB 1GiB"`
 	// Body size after decompression.
 	DecompressedSize Size `yaml:"decompressed_size" validate:"between=1KiB 4GiB"`
