@@ -323,7 +323,7 @@ func buildInfo() prometheus.Collector {
 func (a *app) console() http.Handler {
 	return console.New(console.Options{
 		Gatherer: a.registry, Exposer: a.vitals, Pages: a.pages, Token: func() string { return a.reloader.Current().Server.AdminToken.Reveal() },
-		Ready: a.ready, Reload: a.reload, Problems: problems, Status: a.status, Canaries: consoleCanaries{a.canaries}, Logger: a.log.With().Str("part", "console").Logger(),
+		Ready: a.ready, Reload: a.reload, Problems: problems, Status: a.status, Help: helpPages(), Canaries: consoleCanaries{a.canaries}, Logger: a.log.With().Str("part", "console").Logger(),
 	})
 }
 

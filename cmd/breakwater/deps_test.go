@@ -64,9 +64,10 @@ type only struct {
 
 var libraries = []only{
 	{"github.com/labstack/echo", []string{"ingest", "cmd/breakwater", "cmd/breakwater/console"}, "protocols and stages are plain functions; the server stays replaceable"},
-	{"github.com/goccy/go-yaml", []string{"cmd/breakwater/config", "cmd/breakwater/config/generate"}, "YAML is for people; nothing inside speaks it"},
+	{"github.com/goccy/go-yaml", []string{"cmd/breakwater/config", "cmd/breakwater/config/generate", "cmd/breakwater/monitoring"}, "YAML is for people and for Prometheus; nothing inside speaks it"},
 	{"github.com/invopop/jsonschema", []string{"cmd/breakwater/config/generate"}, "the schema is made when the code is, not when it runs"},
 	{"github.com/getsentry/sentry-go", []string{"ingest", "cmd/breakwater"}, "it is for the gateway's own errors and for the events made of other protocols' reports; what passes through stays bytes"},
+	{"github.com/yuin/goldmark", []string{"cmd/breakwater/monitoring"}, "Markdown is how runbooks are written; pages are templates"},
 	{"github.com/alecthomas/kong", []string{"cmd/breakwater", "cmd/loadgen"}, "a command line belongs to a command"},
 }
 

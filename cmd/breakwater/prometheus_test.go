@@ -53,13 +53,10 @@ func debianPrometheus(t *testing.T) string {
 func startPrometheus(t *testing.T, path, scrape string, targets []string, flags ...string) *promServer {
 	t.Helper()
 	dir := t.TempDir()
-	rules, err := monitoring.Files.ReadFile("rules/breakwater.rules.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	rules := strings.ReplaceAll(string(monitoring.Rules(monitoring.Links{})), "interval: 1m", "interval: 1s")
 	config := "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}\nrule_files: [rules.yml]\nscrape_configs:\n" +
 		"  - job_name: breakwater\n" + scrape + "    static_configs: [{targets: [\"" + strings.Join(targets, `", "`) + "\"]}]\n"
-	for name, content := range map[string]string{"prometheus.yml": config, "rules.yml": string(rules)} {
+	for name, content := range map[string]string{"prometheus.yml": config, "rules.yml": rules} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -478,7 +475,7 @@ func (p *promServer) checkRules(t *testing.T) {
 	n := 0
 	for _, g := range answer.Data.Groups {
 		for _, r := range g.Rules {
-			if n++; r.Health != "ok" || r.State == "firing" || r.State == "pending" {
+			if n++; r.Health != "ok" || (r.State == "firing" || r.State == "pending") && r.Name != "BreakwaterWatchdog" {
 				t.Errorf("%s: %s %s %s", r.Name, r.Health, r.State, r.LastError)
 			}
 		}

@@ -72,6 +72,7 @@ func New(cfg Config, reg prometheus.Registerer) *Health {
 type project struct {
 	environments *ingest.FirstSlots
 	releases     *ingest.NewestSlots
+	firstSeen    map[string]time.Time // of the releases that hold a place
 	series       map[key]*series
 }
 
@@ -97,7 +98,7 @@ func (h *Health) SetProjects(names []string) {
 func (h *Health) project(name string) *project {
 	p := h.projects[name]
 	if p == nil {
-		p = &project{environments: ingest.NewFirstSlots(h.cfg.Environments), releases: ingest.NewNewestSlots(h.cfg.ReleaseSlots), series: map[key]*series{}}
+		p = &project{environments: ingest.NewFirstSlots(h.cfg.Environments), releases: ingest.NewNewestSlots(h.cfg.ReleaseSlots), firstSeen: map[string]time.Time{}, series: map[key]*series{}}
 		h.projects[name] = p
 		for _, r := range ignoredReasons {
 			h.m.ignored.WithLabelValues(name, r)
@@ -111,7 +112,11 @@ func (h *Health) project(name string) *project {
 func (h *Health) series(name, environment, release string, now time.Time) (key, *series) {
 	p := h.project(name)
 	label, retired := p.releases.Label(release, now)
+	if _, known := p.firstSeen[label]; !known && label != ingest.OtherLabel && label != noRelease {
+		p.firstSeen[label] = now
+	}
 	if retired != "" {
+		delete(p.firstSeen, retired)
 		for k := range p.series {
 			if k.release == retired {
 				delete(p.series, k)

@@ -393,3 +393,19 @@ func BenchmarkSession(b *testing.B) {
 		h.item("session", "", payloads[i%1024])
 	}
 }
+
+// The newest release is the one that was seen last for the first time; names
+// that are no release have no time, and a release that lost its place loses it.
+func TestFirstSeen(t *testing.T) {
+	h := newHarness(t, Config{ReleaseSlots: 3}) // errors without a release hold one
+	began := h.now
+	for i, release := range []string{"app@1", "app@2", "app@1", "", "app@3"} {
+		h.now = began.Add(time.Duration(i) * time.Minute)
+		h.item("event", "", fmt.Sprintf(`{"message":"boom","release":%q}`, release))
+	}
+	for release, want := range map[string]float64{"app@1": 0, "app@2": float64(began.Add(time.Minute).Unix()), "app@3": float64(began.Add(4 * time.Minute).Unix()), noRelease: 0, ingest.OtherLabel: 0} {
+		if got := h.sum("release_first_seen_timestamp_seconds", "project", "shop", "release", release); got != want {
+			t.Errorf("%s: %v, want %v", release, got, want)
+		}
+	}
+}

@@ -19,6 +19,7 @@ type metrics struct {
 	ignored  *prometheus.CounterVec
 	users    *prometheus.Desc
 	crashed  *prometheus.Desc
+	first    *prometheus.Desc
 }
 
 // ignoredReasons is why a session update is not counted, a closed list.
@@ -48,20 +49,30 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			"Different users with a crashed session today (UTC), estimated to about 1 %. For crash-free users divide by release_users_estimate.",
 			[]string{"project", "environment", "release"}, nil),
 	}
+	m.first = prometheus.NewDesc("release_first_seen_timestamp_seconds",
+		"When this process saw the release first. The newest release has the greatest value; take the minimum over time and gateways, because a restart sees all of them anew.",
+		[]string{"project", "release"}, nil)
 	reg.MustRegister(m.sessions, m.errors, m.ignored)
 	return m
 }
 
-// Describe and Collect make the estimates when they are asked for: they cost
-// some microseconds each, and change with every session.
-func (h *Health) Describe(ch chan<- *prometheus.Desc) { ch <- h.m.users; ch <- h.m.crashed }
+// Describe names what Collect makes when it is asked for: estimates cost some
+// microseconds each, and change with every session.
+func (h *Health) Describe(ch chan<- *prometheus.Desc) {
+	ch <- h.m.users
+	ch <- h.m.crashed
+	ch <- h.m.first
+}
 
-// Collect sends the estimates of today.
+// Collect sends the estimates of today and when releases were seen first.
 func (h *Health) Collect(ch chan<- prometheus.Metric) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.turnDay(h.cfg.Now())
 	for name, p := range h.projects {
+		for release, t := range p.firstSeen {
+			ch <- prometheus.MustNewConstMetric(h.m.first, prometheus.GaugeValue, float64(t.UnixMilli())/1000, name, release)
+		}
 		for k, s := range p.series {
 			if s.users == nil {
 				continue

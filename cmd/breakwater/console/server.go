@@ -33,6 +33,8 @@ type Options struct {
 	Problems func(error) any
 	// Status is what the start page and /api/v1/status show, as JSON.
 	Status func() any
+	// Help are the runbooks shown under /help/alerts/.
+	Help []HelpPage
 	// Canaries are the probes of doctor; nil offers none.
 	Canaries Canaries
 	Logger   zerolog.Logger
@@ -66,6 +68,8 @@ func New(o Options) http.Handler {
 	canaryRoutes(e, o.Canaries)
 	e.StaticFS("/static", echo.MustSubFS(static, "static"))
 	e.GET("/", func(c echo.Context) error { return startPage(c, o.Status()) })
+
+	help(e, o.Help)
 
 	profiles := e.Group("/debug/pprof")
 	profiles.GET("", func(c echo.Context) error { return c.Redirect(http.StatusFound, "/debug/pprof/") })

@@ -149,3 +149,23 @@ func TestForeignPagesMayNotAct(t *testing.T) {
 		}
 	}
 }
+
+// The links of alerts lead to a page of their own, behind the token.
+func TestHelp(t *testing.T) {
+	h := handler(Options{Help: []HelpPage{{Name: "SpoolFull", Title: "It is full.", Severity: "critical", HTML: "<h1>SpoolFull</h1>"}}})
+	bearer := "Bearer " + token
+	if w := ask(h, http.MethodGet, "/help/alerts/SpoolFull", bearer); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "<h1>SpoolFull</h1>") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	for _, path := range []string{"/help/alerts", "/help/alerts/"} {
+		if w := ask(h, http.MethodGet, path, bearer); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `href="/help/alerts/SpoolFull"`) {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+	if w := ask(h, http.MethodGet, "/help/alerts/Other", bearer); w.Code != http.StatusNotFound {
+		t.Errorf("an alert that is not: %d", w.Code)
+	}
+	if w := ask(h, http.MethodGet, "/help/alerts/SpoolFull", ""); w.Code != http.StatusUnauthorized {
+		t.Errorf("without the token: %d", w.Code)
+	}
+}

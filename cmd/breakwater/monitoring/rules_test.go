@@ -3,10 +3,11 @@ package monitoring
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
-
-	"github.com/goccy/go-yaml"
 )
 
 func promtool(t *testing.T, args ...string) {
@@ -22,55 +23,93 @@ func promtool(t *testing.T, args ...string) {
 }
 
 func TestRulesAreValid(t *testing.T) {
-	promtool(t, "check", "rules", "--lint-fatal", "rules/breakwater.rules.yml")
+	promtool(t, "check", "rules", "--lint-fatal", rulesFile)
 }
 
 func TestRulesSayWhatTheyShould(t *testing.T) {
-	promtool(t, "test", "rules", "testdata/rules_test.yml")
+	for _, file := range ruleTests(t) {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			promtool(t, "test", "rules", file)
+		})
+	}
 }
 
-// Every alert tells who must do what, and every rule has a test.
+func ruleTests(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("testdata/*_test.yml")
+	if err != nil || len(files) < 3 {
+		t.Fatalf("rule tests: %v %v", files, err)
+	}
+	return files
+}
+
+var severities = []string{"critical", "warning", "info", "none"}
+
+// Every alert tells who must do what and where to look, and every rule has a
+// test: an alert one in which it fires and one in which it is silent.
 func TestRulesAreComplete(t *testing.T) {
-	raw, err := Files.ReadFile("rules/breakwater.rules.yml")
-	if err != nil {
-		t.Fatal(err)
+	var tests strings.Builder
+	for _, file := range ruleTests(t) {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tests.Write(raw)
 	}
-	tests, err := os.ReadFile("testdata/rules_test.yml")
-	if err != nil {
-		t.Fatal(err)
+	// An alert that uses a recorded series tests it, too.
+	used := tests.String()
+	for _, a := range Alerts() {
+		used += a.Expr
 	}
-	var file struct {
-		Groups []struct {
-			Rules []struct {
-				Record, Alert, For  string
-				Labels, Annotations map[string]string
-			}
+	for _, r := range parsedRules() {
+		if r.Alert == "" && !strings.Contains(used, r.Record) && !feedsTested(r.Record, used) {
+			t.Errorf("%s has no test", r.Record)
 		}
 	}
-	if err := yaml.Unmarshal(raw, &file); err != nil {
-		t.Fatal(err)
-	}
-	alerts := 0
-	for _, g := range file.Groups {
-		for _, r := range g.Rules {
-			if r.Alert == "" {
-				if !strings.Contains(string(tests), r.Record) {
-					t.Errorf("%s has no test", r.Record)
-				}
-				continue
-			}
-			alerts++
-			if r.For == "" || r.Labels["severity"] == "" || r.Annotations["summary"] == "" || r.Annotations["description"] == "" ||
-				r.Annotations["runbook_url"] != "/help/alerts/"+r.Alert {
-				t.Errorf("%s is not complete: %+v", r.Alert, r)
-			}
-			fires, silent := strings.Count(string(tests), "alertname: "+r.Alert+"\n"), strings.Count(string(tests), "alertname: "+r.Alert+"}")
-			if fires == 0 || silent == 0 {
-				t.Errorf("%s: %d tests in which it fires, %d in which it is silent; want both", r.Alert, fires, silent)
-			}
+	fires, silent := map[string]int{}, map[string]int{}
+	for _, m := range regexp.MustCompile(`alertname: (\w+)(\}?)`).FindAllStringSubmatch(tests.String(), -1) {
+		if m[2] == "" {
+			fires[m[1]]++
+		} else {
+			silent[m[1]]++
 		}
 	}
-	if alerts == 0 {
+	for _, a := range Alerts() {
+		always := a.Alert == "BreakwaterWatchdog"
+		if a.For == "" && !always || !slices.Contains(severities, a.Labels["severity"]) || a.Annotations["summary"] == "" || a.Annotations["description"] == "" ||
+			a.Annotations["runbook_url"] != consoleURL+"/help/alerts/"+a.Alert || !strings.HasPrefix(a.Annotations["dashboard_url"], grafanaURL+"/d/breakwater-") {
+			t.Errorf("%s is not complete: %+v", a.Alert, a)
+		}
+		if strings.Contains(a.Annotations["summary"], "{{") {
+			t.Errorf("%s: a summary is a fixed text, so that alerts group by it", a.Alert)
+		}
+		if fires[a.Alert] == 0 || silent[a.Alert] == 0 && !always {
+			t.Errorf("%s: %d tests in which it fires, %d in which it is silent; want both", a.Alert, fires[a.Alert], silent[a.Alert])
+		}
+	}
+	if len(Alerts()) == 0 {
 		t.Error("no alerts at all")
+	}
+}
+
+// feedsTested tells whether a recorded series is read by another one that a
+// test or an alert names.
+func feedsTested(record, used string) bool {
+	return slices.ContainsFunc(parsedRules(), func(r Rule) bool {
+		return r.Record != "" && strings.Contains(r.Expr, record) && strings.Contains(used, r.Record)
+	})
+}
+
+// The addresses of the operator are in every link.
+func TestRulesCarryTheLinks(t *testing.T) {
+	text := string(Rules(Links{Console: "https://breakwater.example/", Grafana: "https://grafana.example"}))
+	if strings.Contains(text, "127.0.0.1") {
+		t.Error("an address of this machine is left")
+	}
+	for _, want := range []string{"https://breakwater.example/help/alerts/BreakwaterUpstreamDown\n", "https://grafana.example/d/breakwater-gateway?"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in the rules", want)
+		}
 	}
 }

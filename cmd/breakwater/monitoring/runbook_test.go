@@ -1,0 +1,52 @@
+package monitoring
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var (
+	section = regexp.MustCompile(`(?m)^## (.+)$`)
+	block   = regexp.MustCompile("(?s)```sh\n(.*?)```")
+)
+
+// Every alert has a page of the same four parts, and no page is left of an
+// alert that is gone.
+func TestRunbooks(t *testing.T) {
+	entries, err := os.ReadDir("runbooks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	books := Runbooks()
+	if len(books) != len(entries) || len(books) != len(Alerts()) {
+		t.Errorf("%d pages, %d files, %d alerts", len(books), len(entries), len(Alerts()))
+	}
+	for _, b := range books {
+		var parts []string
+		for _, m := range section.FindAllStringSubmatch(b.Markdown, -1) {
+			parts = append(parts, m[1])
+		}
+		if !strings.HasPrefix(b.Markdown, "# "+b.Name+"\n") || !slices.Equal(parts, []string{"Meaning", "Impact", "First three commands", "Silencing"}) {
+			t.Errorf("%s: parts %q", b.Name, parts)
+		}
+		commands := block.FindStringSubmatch(b.Markdown)
+		if commands == nil || len(strings.Split(strings.TrimSpace(commands[1]), "\n")) != 3 {
+			t.Errorf("%s: not three commands first: %q", b.Name, commands)
+		}
+		if b.Title == "" || !slices.Contains(severities, b.Severity) || !strings.Contains(string(b.HTML), "<h2>Impact</h2>") {
+			t.Errorf("%s: %q %q\n%s", b.Name, b.Title, b.Severity, b.HTML)
+		}
+		if bad := regexp.MustCompile(`(?i)<script|style=|<img|javascript:`).FindString(string(b.HTML)); bad != "" {
+			t.Errorf("%s: %s does not belong on a page with our policy", b.Name, bad)
+		}
+		// A silence must name what it silences: everything else keeps firing.
+		for _, line := range strings.Split(b.Markdown, "\n") {
+			if strings.Contains(line, "silence add") && (!strings.Contains(line, "alertname="+b.Name+" ") || !strings.Contains(line, "--duration=") || !strings.Contains(line, "--comment=")) {
+				t.Errorf("%s: a careless silence: %s", b.Name, line)
+			}
+		}
+	}
+}
