@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"breakwater/schemas"
@@ -308,16 +309,24 @@ func (s *Spool) writeAcks(g *segment, buf []byte, sync bool) error {
 		g.ackSize += int64(len(buf))
 		s.used.Add(int64(len(buf)))
 		if sync {
+			g.ackLoose = nil
 			delete(s.unsynced, g)
 		} else {
+			g.ackLoose = append(g.ackLoose, buf...)
 			s.unsynced[g] = struct{}{}
 		}
 		return nil
 	}
+	// After a failed fsync the next one may succeed without having written what
+	// the failed one did not: all that is not known to be on disk is written again.
+	// A gap would hide what comes behind it.
 	if len(g.ackBuf) == 0 {
 		s.dirty = append(s.dirty, g)
 	}
-	g.ackBuf = append(buf, g.ackBuf...)
+	g.ackBuf = slices.Concat(g.ackLoose, buf, g.ackBuf)
+	g.ackSize -= int64(len(g.ackLoose))
+	s.used.Add(-int64(len(g.ackLoose)))
+	g.ackLoose = nil
 	return fmt.Errorf("writing acknowledgements of %s: %w", g.name(), err)
 }
 
@@ -325,7 +334,7 @@ func (s *Spool) writeAckFile(g *segment, buf []byte, sync bool) error {
 	path := filepath.Join(s.dir, g.name()+extAcks)
 	var f file
 	var err error
-	created := g.ackSize == 0
+	created := !g.ackFile
 	if created {
 		if f, err = s.fs.Create(path); err != nil { // left over from a failed try
 			f, err = s.fs.Open(path)
@@ -344,6 +353,7 @@ func (s *Spool) writeAckFile(g *segment, buf []byte, sync bool) error {
 	if err == nil && (created || sync) {
 		err = s.syncAckName(g, sync)
 	}
+	g.ackFile = g.ackFile || err == nil
 	return err
 }
 
@@ -353,7 +363,7 @@ func (s *Spool) syncAckName(g *segment, sync bool) error {
 		s.newAcks[g] = struct{}{}
 		return nil
 	}
-	if _, fresh := s.newAcks[g]; !fresh && g.ackSize > 0 {
+	if _, fresh := s.newAcks[g]; !fresh && g.ackFile {
 		return nil
 	}
 	if err := s.fs.SyncDir(s.dir); err != nil {

@@ -124,7 +124,7 @@ func (s *Spool) remove(list []*segment) {
 		return
 	}
 	for _, g := range removed {
-		if g.ackSize > 0 {
+		if g.ackFile {
 			_ = s.fs.Remove(s.path(g.name() + extAcks)) // an orphan goes at the next start
 		}
 		if g.indexSize > 0 {

@@ -188,6 +188,9 @@ func (rc *recovery) load(g *segment) error {
 			return err
 		}
 	}
+	if g.ext == extActive {
+		rc.settle(g)
+	}
 	if g.index.count > 0 {
 		n, err := s.writeIndex(g.name(), &g.index, g.size, g.salt, false)
 		if err != nil {
@@ -220,39 +223,17 @@ func (rc *recovery) truncate(g *segment) error {
 	return errors.Join(err, f.Close())
 }
 
-// loadAcks reads a segment's acknowledgements, by the offset of their record.
-func (rc *recovery) loadAcks(g *segment) (acks []ack, err error) {
-	s := rc.s
-	name := g.name() + extAcks
-	size, ok := rc.sizes[name]
-	if !ok || size == 0 {
-		return nil, nil
+// settle makes the end of a segment durable that a kill left to the page cache:
+// from now on its records are in the books. One that cannot be synced was never
+// acknowledged to anybody.
+func (rc *recovery) settle(g *segment) {
+	f, err := rc.s.fs.Open(rc.s.path(g.name() + g.ext))
+	if err == nil {
+		err = errors.Join(f.Sync(), f.Close())
 	}
-	raw, err := readAll(s.fs, s.path(name))
 	if err != nil {
-		return nil, err
+		rc.s.log.Warn().Err(err).Str("segment", g.name()).Msg("segment found at the start could not be synced")
 	}
-	g.ackSize = readAcks(raw, func(a ack) { acks = append(acks, a) })
-	if g.ackSize < size {
-		f, err := s.fs.Open(s.path(name))
-		if err != nil {
-			return nil, err
-		}
-		if err := errors.Join(f.Truncate(g.ackSize), f.Close()); err != nil {
-			return nil, err
-		}
-	}
-	sort.SliceStable(acks, func(i, j int) bool { return acks[i].off < acks[j].off })
-	return acks, nil
-}
-
-func acksOf(acks []ack, off uint32) []ack {
-	from := sort.Search(len(acks), func(i int) bool { return acks[i].off >= off })
-	to := from
-	for to < len(acks) && acks[to].off == off {
-		to++
-	}
-	return acks[from:to]
 }
 
 // replaced tells whether a newer segment holds the record.
@@ -333,20 +314,6 @@ func (rc *recovery) add(g *segment, f found, acks []ack) error {
 		s.observer.Recovered(m)
 	}
 	return nil
-}
-
-// finished tells whether a record's destinations were all done with it: then
-// its files are rightly gone.
-func (rc *recovery) finished(routeID uint32, lists ...[]ack) bool {
-	done := map[uint32]bool{}
-	for _, list := range lists {
-		for _, a := range list {
-			if a.op == opDone {
-				done[a.dest] = true
-			}
-		}
-	}
-	return len(done) == len(rc.s.routes[routeID].queues)
 }
 
 func (rc *recovery) missingBlob(g *segment, fd found) {

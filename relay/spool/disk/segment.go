@@ -131,7 +131,9 @@ type segment struct {
 	blobs     map[uint32][]blobRef
 
 	ackBuf    []byte // entries not yet written
+	ackLoose  []byte // the last of those written, not yet synced; guarded by Spool.ackIO
 	ackSize   int64  // guarded by Spool.ackIO
+	ackFile   bool   // there is one; guarded by Spool.ackIO
 	indexSize int64
 
 	file   file

@@ -1,7 +1,6 @@
 package disk
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -28,13 +27,15 @@ type simFS struct {
 	dead     bool
 	capacity int64 // 0: endless
 	failSync func(path string) error
-	onRename func(to string) // before it happens
+	calls    int                        // all of them, reading ones too
+	fault    func(n int, c call) *fault // asked at the n-th call; nil for no fault
+	onRename func(to string)            // before it happens
 	locked   bool
 }
 
 type simInode struct {
 	data    []byte
-	synced  []byte
+	synced  []byte // what a power cut leaves for certain
 	pending []dataOp
 }
 
@@ -63,6 +64,24 @@ func (s *simFS) step() bool {
 	return s.dead
 }
 
+// call is one call to the file system, as faults see it.
+type call struct{ op, path string }
+
+// fault is how one call fails.
+type fault struct {
+	err   error
+	short bool // of a write: half of the bytes are written first
+}
+
+// failing asks whether this call is to fail. Under mu.
+func (s *simFS) failing(op, path string) *fault {
+	s.calls++
+	if s.fault == nil {
+		return nil
+	}
+	return s.fault(s.calls, call{op, path})
+}
+
 // off tells whether the power is gone.
 func (s *simFS) off() bool {
 	s.mu.Lock()
@@ -77,6 +96,9 @@ func (s *simFS) Create(path string) (file, error) {
 	defer s.mu.Unlock()
 	if s.dead {
 		return nil, errPower
+	}
+	if f := s.failing("create", path); f != nil {
+		return nil, f.err
 	}
 	if _, ok := s.files[path]; ok {
 		return nil, os.ErrExist
@@ -99,6 +121,9 @@ func (s *simFS) Open(path string) (file, error) {
 	if s.dead {
 		return nil, errPower
 	}
+	if f := s.failing("open", path); f != nil {
+		return nil, f.err
+	}
 	n, ok := s.files[path]
 	if !ok {
 		return nil, os.ErrNotExist
@@ -112,6 +137,9 @@ func (s *simFS) Rename(from, to string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if f := s.failing("rename", to); f != nil {
+		return f.err
+	}
 	n, ok := s.files[from]
 	switch {
 	case s.dead:
@@ -134,6 +162,9 @@ func (s *simFS) Remove(path string) error {
 	if s.dead {
 		return errPower
 	}
+	if f := s.failing("remove", path); f != nil {
+		return f.err
+	}
 	if _, ok := s.files[path]; !ok {
 		return os.ErrNotExist
 	}
@@ -151,6 +182,9 @@ func (s *simFS) ReadDir(dir string) (list []fileInfo, err error) {
 	if s.dead {
 		return nil, errPower
 	}
+	if f := s.failing("list", dir); f != nil {
+		return nil, f.err
+	}
 	for path, n := range s.files {
 		if filepath.Dir(path) == dir {
 			list = append(list, fileInfo{filepath.Base(path), int64(len(n.data))})
@@ -165,6 +199,9 @@ func (s *simFS) SyncDir(dir string) error {
 	defer s.mu.Unlock()
 	if s.step() {
 		return errPower
+	}
+	if f := s.failing("syncdir", dir); f != nil {
+		return f.err
 	}
 	if s.failSync != nil {
 		if err := s.failSync(dir); err != nil {
@@ -197,6 +234,9 @@ func apply(names map[string]*simInode, op nameOp) {
 func (s *simFS) Lock(string) (io.Closer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if f := s.failing("lock", ""); f != nil {
+		return nil, f.err
+	}
 	if s.locked {
 		return nil, spool.ErrLocked
 	}
@@ -208,7 +248,14 @@ type closer func()
 
 func (c closer) Close() error { c(); return nil }
 
-func (s *simFS) Free(string) (int64, error) { return 1 << 40, nil }
+func (s *simFS) Free(dir string) (int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f := s.failing("free", dir); f != nil {
+		return 0, f.err
+	}
+	return 1 << 40, nil
+}
 
 func (s *simFS) used() (n int64) {
 	for _, f := range s.files {
@@ -244,106 +291,11 @@ func (s *simFS) crash(r *rand.Rand) *simFS {
 					data = poke(data, op.off, op.b[:r.IntN(len(op.b)+1)])
 				}
 			default:
-				if op.b == nil {
-					data = resize(data, op.size)
-				} else {
-					data = poke(data, op.off, op.b)
-				}
+				data = op.apply(data)
 			}
 		}
 		node := &simInode{data: data, synced: append([]byte(nil), data...)}
 		next.files[path], next.durable[path] = node, node
 	}
 	return next
-}
-
-func poke(data []byte, off int64, b []byte) []byte {
-	if end := off + int64(len(b)); end > int64(len(data)) {
-		data = resize(data, end)
-	}
-	copy(data[off:], b)
-	return data
-}
-
-func resize(data []byte, size int64) []byte {
-	if size <= int64(len(data)) {
-		return data[:size:size]
-	}
-	return append(data, make([]byte, size-int64(len(data)))...)
-}
-
-type simFile struct {
-	s    *simFS
-	n    *simInode
-	path string
-}
-
-func (f *simFile) ReadAt(b []byte, off int64) (int, error) {
-	f.s.mu.Lock()
-	defer f.s.mu.Unlock()
-	if f.s.dead {
-		return 0, errPower
-	}
-	return bytes.NewReader(f.n.data).ReadAt(b, off)
-}
-
-func (f *simFile) WriteAt(b []byte, off int64) (int, error) {
-	f.s.mu.Lock()
-	defer f.s.mu.Unlock()
-	if f.s.dead {
-		return 0, errPower
-	}
-	var err error
-	if grow := off + int64(len(b)) - int64(len(f.n.data)); f.s.capacity > 0 && grow > 0 {
-		if room := f.s.capacity - f.s.used(); room < grow {
-			b, err = b[:max(int64(len(b))-(grow-max(room, 0)), 0)], syscall.ENOSPC
-		}
-	}
-	f.n.data = poke(f.n.data, off, b)
-	f.n.pending = append(f.n.pending, dataOp{off: off, b: append([]byte{}, b...)})
-	if f.s.step() {
-		return 0, errPower
-	}
-	return len(b), err
-}
-
-func (f *simFile) Truncate(size int64) error {
-	f.s.mu.Lock()
-	defer f.s.mu.Unlock()
-	if f.s.dead {
-		return errPower
-	}
-	f.n.data = resize(f.n.data, size)
-	f.n.pending = append(f.n.pending, dataOp{size: size})
-	if f.s.step() {
-		return errPower
-	}
-	return nil
-}
-
-func (f *simFile) Sync() error {
-	f.s.mu.Lock()
-	defer f.s.mu.Unlock()
-	if f.s.step() {
-		return errPower
-	}
-	if f.s.failSync != nil {
-		if err := f.s.failSync(f.path); err != nil {
-			return err // what was to be synced may or may not be on disk
-		}
-	}
-	f.n.synced = append([]byte(nil), f.n.data...)
-	f.n.pending = nil
-	return nil
-}
-
-func (f *simFile) Close() error { return nil }
-
-func (f *simFile) Size() (int64, error) {
-	f.s.mu.Lock()
-	defer f.s.mu.Unlock()
-	if f.s.dead {
-		return 0, errPower
-	}
-	return int64(len(f.n.data)), nil
 }
