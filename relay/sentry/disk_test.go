@@ -15,6 +15,7 @@ import (
 	"breakwater/relay/sentry"
 	"breakwater/relay/spool"
 	"breakwater/relay/spool/disk"
+	"breakwater/schemas"
 )
 
 // The real spool and real connections: stopped in the middle and started
@@ -111,6 +112,26 @@ func TestFromDiskToUpstreamAcrossARestart(t *testing.T) {
 	}
 }
 
+// books count items as a spool's observer tells of them.
+type books struct{ recovered, appended, settled int }
+
+func (b *books) Recovered(m *schemas.Meta)                  { b.recovered += m.Items() }
+func (b *books) Appended(m *schemas.Meta)                   { b.appended += m.Items() }
+func (b *books) Requeued(m *schemas.Meta)                   { b.recovered += m.Items() }
+func (b *books) Settled(m *schemas.Meta, _ []schemas.Final) { b.settled += m.Items() }
+
+// close says what is wrong: items that came in and neither ended nor wait.
+func (b *books) close(s *disk.Spool) (err error) {
+	waiting := 0
+	if err := s.List(spool.Query{}, func(e spool.Entry) bool { waiting += e.Meta.Items(); return true }); err != nil {
+		return err
+	}
+	if b.recovered+b.appended != b.settled+waiting {
+		err = fmt.Errorf("the books do not close: %+v, %d waiting", *b, waiting)
+	}
+	return err
+}
+
 // Two hours of outage with the real spool, and a restart in the middle of it:
 // when a record was received is read from disk, and every event's time is what
 // Sentry would have stored without the outage.
@@ -120,7 +141,8 @@ func TestEventTimesSurviveAnOutageAndARestart(t *testing.T) {
 		l := newLine(t, "up", relaytest.Options{})
 		l.up.Always(relaytest.Status(503))
 		open := func() (*disk.Spool, func()) {
-			s, err := disk.Open(disk.Config{Dir: dir, MaxSize: 1 << 30, MinFree: -1, Logger: zerolog.Nop()})
+			ledger := &books{}
+			s, err := disk.Open(disk.Config{Dir: dir, MaxSize: 1 << 30, MinFree: -1, Logger: zerolog.Nop(), Observer: ledger})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -134,7 +156,8 @@ func TestEventTimesSurviveAnOutageAndARestart(t *testing.T) {
 			return s, func() {
 				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 				defer cancel()
-				if err := errors.Join(r.Shutdown(ctx), s.Close()); err != nil {
+				err := r.Shutdown(ctx)
+				if err = errors.Join(err, ledger.close(s), s.Close()); err != nil {
 					t.Error(err)
 				}
 			}

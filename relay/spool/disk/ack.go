@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"slices"
 	"time"
@@ -302,14 +301,18 @@ func (s *Spool) writeAcks(g *segment, buf []byte, sync bool) error {
 	if g.gone {
 		return nil // under ackIO it cannot go while we write
 	}
-	err := s.writeAckFile(g, buf, sync)
+	out, at := buf, g.ackSize
+	if g.ackDoubt {
+		out, at = slices.Concat(g.ackLoose, buf), at-int64(len(g.ackLoose))
+	}
+	err := s.writeAckFile(g, out, at, sync)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil {
 		g.ackSize += int64(len(buf))
 		s.used.Add(int64(len(buf)))
 		if sync {
-			g.ackLoose = nil
+			g.ackLoose, g.ackDoubt = nil, false
 			delete(s.unsynced, g)
 		} else {
 			g.ackLoose = append(g.ackLoose, buf...)
@@ -320,17 +323,15 @@ func (s *Spool) writeAcks(g *segment, buf []byte, sync bool) error {
 	// After a failed fsync the next one may succeed without having written what
 	// the failed one did not: all that is not known to be on disk is written again.
 	// A gap would hide what comes behind it.
+	g.ackDoubt = true
 	if len(g.ackBuf) == 0 {
 		s.dirty = append(s.dirty, g)
 	}
-	g.ackBuf = slices.Concat(g.ackLoose, buf, g.ackBuf)
-	g.ackSize -= int64(len(g.ackLoose))
-	s.used.Add(-int64(len(g.ackLoose)))
-	g.ackLoose = nil
+	g.ackBuf = append(buf, g.ackBuf...)
 	return fmt.Errorf("writing acknowledgements of %s: %w", g.name(), err)
 }
 
-func (s *Spool) writeAckFile(g *segment, buf []byte, sync bool) error {
+func (s *Spool) writeAckFile(g *segment, buf []byte, at int64, sync bool) error {
 	path := filepath.Join(s.dir, g.name()+extAcks)
 	var f file
 	var err error
@@ -345,7 +346,7 @@ func (s *Spool) writeAckFile(g *segment, buf []byte, sync bool) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteAt(buf, g.ackSize)
+	_, err = f.WriteAt(buf, at)
 	if err == nil && sync {
 		err = f.Sync()
 	}
@@ -371,28 +372,4 @@ func (s *Spool) syncAckName(g *segment, sync bool) error {
 	}
 	clear(s.newAcks)
 	return nil
-}
-
-// readAll reads a whole file that the spool wrote itself.
-func readAll(fs fileSystem, path string) ([]byte, error) { return readInto(nil, fs, path) }
-
-// readInto is readAll with a buffer that may be used.
-func readInto(b []byte, fs fileSystem, path string) ([]byte, error) {
-	f, err := fs.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	n, err := f.Size()
-	if err != nil {
-		return nil, err
-	}
-	if int64(cap(b)) < n {
-		b = make([]byte, n)
-	}
-	b = b[:n]
-	if m, err := f.ReadAt(b, 0); err != nil && !(errors.Is(err, io.EOF) && int64(m) == n) {
-		return nil, err
-	}
-	return b, nil
 }

@@ -54,6 +54,11 @@
 //     believed any more: the segment is closed at its last synced byte (its
 //     index says so, durably) and the batch is written again to a new one. If
 //     that fails as well, the appends fail.
+//     Acknowledgements that may not have reached the disk are written again,
+//     over themselves, and once more at every start.
+//   - Any other call that fails. Nothing that was promised is lost, nothing
+//     that was refused comes back, and no restart is needed; only where the disk
+//     fails several calls in a row may a start find a record whose Append failed.
 //   - A lost or wrong index file costs the time to read its segment.
 //
 // # The ledger

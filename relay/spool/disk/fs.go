@@ -162,3 +162,27 @@ func (osFS) Free(dir string) (int64, error) {
 func isNoSpace(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
+
+// readAll reads a whole file that the spool wrote itself.
+func readAll(fs fileSystem, path string) ([]byte, error) { return readInto(nil, fs, path) }
+
+// readInto is readAll with a buffer that may be used.
+func readInto(b []byte, fs fileSystem, path string) ([]byte, error) {
+	f, err := fs.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	n, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	if int64(cap(b)) < n {
+		b = make([]byte, n)
+	}
+	b = b[:n]
+	if m, err := f.ReadAt(b, 0); err != nil && !(errors.Is(err, io.EOF) && int64(m) == n) {
+		return nil, err
+	}
+	return b, nil
+}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"breakwater/relay/spool"
+	"breakwater/relay/spool/spooltest"
 )
 
 // TestPowerCut cuts the power at every call that changes the disk, throws away
@@ -34,10 +35,16 @@ func TestPowerCut(t *testing.T) {
 				merged = merged || strings.HasSuffix(name, extMerged)
 			}
 			what := fmt.Sprintf("cut %d, chance %d", cut, i)
+			ledger := spooltest.NewLedger()
+			again.obs = ledger
 			if err := again.open(); err != nil {
 				t.Fatalf("%s: opening: %v", what, err)
 			}
 			again.check(what)
+			audit(t, again.s)
+			if err := ledger.Check(waiting(t, again.s)); err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
 			if n := again.s.damaged.Load(); n > 1 {
 				t.Fatalf("%s: %d damaged records, at most the torn batch may be one", what, n)
 			}

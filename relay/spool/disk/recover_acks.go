@@ -28,13 +28,11 @@ func (rc *recovery) loadAcks(g *segment) (acks []ack, err error) {
 		}
 	}
 	// What was read may stand in the page cache only, after an fsync that failed
-	// before the last process ended. It is written again, over itself, with the
-	// first that come.
-	g.ackFile = true
+	// before the last process ended: it is written again, over itself.
+	g.ackFile, g.ackSize = true, good
 	if good > 0 {
-		g.ackBuf = raw[:good]
-		s.dirty = append(s.dirty, g)
-		kick(s.ackWake)
+		g.ackLoose, g.ackDoubt = raw[:good], true
+		s.unsynced[g] = struct{}{}
 	}
 	sort.SliceStable(acks, func(i, j int) bool { return acks[i].off < acks[j].off })
 	return acks, nil

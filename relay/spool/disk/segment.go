@@ -132,6 +132,7 @@ type segment struct {
 
 	ackBuf    []byte // entries not yet written
 	ackLoose  []byte // the last of those written, not yet synced; guarded by Spool.ackIO
+	ackDoubt  bool   // ackLoose must be written again; guarded by Spool.ackIO
 	ackSize   int64  // guarded by Spool.ackIO
 	ackFile   bool   // there is one; guarded by Spool.ackIO
 	indexSize int64

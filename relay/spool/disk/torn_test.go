@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"breakwater/relay/spool"
+	"breakwater/relay/spool/spooltest"
 )
 
 // oneSegment is the text of a segment with n records, and its name.
@@ -38,7 +39,12 @@ func openSegment(t *testing.T, name string, data []byte) (s *Spool, texts []stri
 	node := &simInode{data: data, synced: data}
 	fs.files[name], fs.durable[name] = node, node
 	w := newWorld(t, fs)
+	ledger := spooltest.NewLedger()
+	w.obs = ledger
 	if err := w.open(); err != nil {
+		t.Fatal(err)
+	}
+	if err := ledger.Check(waiting(t, w.s)); err != nil {
 		t.Fatal(err)
 	}
 	err := w.s.List(spool.Query{Destination: "a"}, func(e spool.Entry) bool {
