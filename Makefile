@@ -33,6 +33,8 @@ deps: $(WEB)/node_modules/.package-lock.json ## install what the tests need from
 	@missing=; \
 	command -v promtool >/dev/null || missing="$$missing prometheus"; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	command -v xz >/dev/null || missing="$$missing xz-utils"; \
+	command -v bzip2 >/dev/null || missing="$$missing bzip2"; \
 	if [ -n "$$missing" ]; then $(call install,$$missing); fi
 
 # One lockfile and one node_modules for all of webdemo: it is an npm workspace.

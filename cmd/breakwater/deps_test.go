@@ -68,6 +68,8 @@ var libraries = []only{
 	{"github.com/invopop/jsonschema", []string{"cmd/breakwater/config/generate"}, "the schema is made when the code is, not when it runs"},
 	{"github.com/getsentry/sentry-go", []string{"ingest", "cmd/breakwater"}, "it is for the gateway's own errors and for the events made of other protocols' reports; what passes through stays bytes"},
 	{"github.com/yuin/goldmark", []string{"cmd/breakwater/monitoring"}, "Markdown is how runbooks are written; pages are templates"},
+	{"github.com/mikelolasagasti/xz", []string{"ingest/minidump"}, "only crash uploaders pack with xz"},
+	{"github.com/tinylib/msgp", []string{"ingest/minidump"}, "only sentry-native speaks MessagePack, beside its dumps"},
 	{"github.com/alecthomas/kong", []string{"cmd/breakwater", "cmd/loadgen"}, "a command line belongs to a command"},
 }
 

@@ -7,6 +7,7 @@ import (
 	"breakwater/ingest"
 	"breakwater/ingest/beacon"
 	"breakwater/ingest/crash"
+	"breakwater/ingest/minidump"
 	"breakwater/ingest/report"
 	"breakwater/ingest/sentry"
 )
@@ -21,7 +22,7 @@ func (a *app) endpoints(cfg *config.Config) []ingest.Endpoint {
 		toSentry[p.Name] = p.Vitals.ToSentry
 	}
 	vitals := &beacon.Protocol{ToSentry: func(project string) bool { return toSentry[project] }}
-	nothing := ingest.Reply{Empty: true}
+	nothing, taken := ingest.Reply{Empty: true}, ingest.Reply{Status: http.StatusAccepted}
 	return []ingest.Endpoint{
 		{Name: "envelope", Paths: []string{"/api/:project/envelope"}, Auth: ingest.AuthEnvelope, Protocol: envelope},
 		{Name: "tunnel", Paths: []string{ingest.TunnelPath}, Auth: ingest.AuthTunnel, Protocol: envelope},
@@ -39,5 +40,15 @@ func (a *app) endpoints(cfg *config.Config) []ingest.Endpoint {
 			Budget: ingest.BudgetReports, Credentials: true, Reply: nothing, MaxBody: ingest.EventBody, Limited: func() ingest.Reply { return nothing },
 		},
 		{Name: "crash", Paths: []string{"/api/:project/crash"}, Auth: ingest.AuthKey, Protocol: &crash.Protocol{Repeats: a.crashes}, Credentials: true, MaxBody: ingest.EventBody},
+		{Name: "minidump", Paths: []string{"/api/:project/minidump"}, Protocol: &minidump.Protocol{}, Upload: true, Limited: minidump.Refused},
+		{Name: "unreal", Paths: []string{"/api/:project/unreal/:key"}, Protocol: &minidump.Unreal{}, Upload: true, Limited: minidump.Refused},
+		{
+			Name: "attachments", Paths: []string{"/api/:project/events/:event/attachments"}, Protocol: &minidump.Attachments{}, Upload: true,
+			Reply: ingest.Reply{Status: http.StatusCreated},
+		},
+		{
+			Name: "cron", Paths: []string{"/api/:project/cron/:slug", "/api/:project/cron/:slug/:key"}, Methods: []string{http.MethodPost, http.MethodGet},
+			Protocol: &sentry.CheckIn{}, Reply: taken, MaxBody: ingest.EventBody, Limited: func() ingest.Reply { return taken },
+		},
 	}
 }

@@ -24,5 +24,5 @@
 // else is answered 400 "release required". A session without a valid release
 // ends as invalid (invalid_release) and is answered 200, as Sentry does: an
 // SDK could do nothing about it. Crash dumps carry their release inside the
-// dump, where it cannot be read; they pass.
+// dump, where it cannot be read; they pass, and an event beside one does.
 package release

@@ -75,7 +75,7 @@ func (s *Stage) event(b *ingest.Batch, it *ingest.Item, rule ingest.ReleaseRule,
 		case rule.Default != "" && ev != nil:
 			ev.DeleteDist() // of a release that is not this one
 			ev.SetRelease(rule.Default)
-		case rule.Required:
+		case rule.Required && !hasDump(b):
 			b.Drop(it, schemas.Invalid, ReasonRequired)
 			if b.Refusal == nil {
 				b.Refusal = ingest.RejectRelease
@@ -103,6 +103,17 @@ func (s *Stage) event(b *ingest.Batch, it *ingest.Item, rule ingest.ReleaseRule,
 		ev.Set("timestamp", strconv.AppendFloat(nil, float64(at.UnixMilli())/1e3, 'f', 3, 64))
 	}
 	ev.AddTags(TagProject, project, TagReceivedAt, at.UTC().Format(receivedAt))
+}
+
+// hasDump tells whether the batch is a native crash, which may name its release
+// inside the dump, where it cannot be read.
+func hasDump(b *ingest.Batch) bool {
+	for _, it := range b.Items {
+		if it.Alive() && it.Header.Type == "attachment" && it.Header.AttachmentType() == "event.minidump" {
+			return true
+		}
+	}
+	return false
 }
 
 func hasRelease(ev *schemas.Event) bool { return ev != nil && schemas.ValidRelease(ev.Release()) }

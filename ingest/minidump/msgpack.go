@@ -1,0 +1,76 @@
+package minidump
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+
+	"github.com/tinylib/msgp/msgp"
+)
+
+var errMessages = errors.New("not MessagePack that can be said in JSON")
+
+// unpackMessages reads a stream of MessagePack values, nested at most depth
+// deep, as the values JSON has for them.
+func unpackMessages(raw []byte, depth int) ([]any, error) {
+	var list []any
+	for len(raw) > 0 {
+		size, err := sizeOf(raw, depth)
+		if err != nil {
+			return nil, err
+		}
+		var text bytes.Buffer
+		if _, err := msgp.UnmarshalAsJSON(&text, raw[:size]); err != nil {
+			return nil, err
+		}
+		dec := json.NewDecoder(&text)
+		dec.UseNumber()
+		var v any
+		if err := dec.Decode(&v); err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+		raw = raw[size:]
+	}
+	return list, nil
+}
+
+// sizeOf is how many bytes the first value has. The library would recurse as
+// deep as a stranger likes; here nesting is counted.
+func sizeOf(raw []byte, depth int) (int, error) {
+	rest := raw
+	open := []uint64{1} // values still to come, at each level
+	for len(open) > 0 {
+		last := len(open) - 1
+		if open[last] == 0 {
+			open = open[:last]
+			continue
+		}
+		open[last]--
+		var n uint32
+		var err error
+		inner := uint64(0)
+		switch msgp.NextType(rest) {
+		case msgp.MapType:
+			n, rest, err = msgp.ReadMapHeaderBytes(rest)
+			inner = 2 * uint64(n)
+		case msgp.ArrayType:
+			n, rest, err = msgp.ReadArrayHeaderBytes(rest)
+			inner = uint64(n)
+		case msgp.InvalidType:
+			return 0, errMessages
+		default:
+			rest, err = msgp.Skip(rest)
+		}
+		if err != nil {
+			return 0, err
+		}
+		if inner > 0 {
+			if len(open) > depth || inner > uint64(len(rest)) {
+				return 0, errMessages
+			}
+			open = append(open, inner)
+		}
+	}
+	return len(raw) - len(rest), nil
+}
