@@ -29,12 +29,13 @@ build: ## static binary in bin/breakwater, load tool in bin/loadgen
 WEB := webdemo
 
 .PHONY: deps
-deps: $(WEB)/node_modules/.package-lock.json ## install what the tests need from the system (promtool, a browser, node), when it is missing
+deps: $(WEB)/node_modules/.package-lock.json ## install what the tests need from the system (promtool, a browser, node, rsyslog), when it is missing
 	@missing=; \
 	command -v promtool >/dev/null || missing="$$missing prometheus"; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	command -v xz >/dev/null || missing="$$missing xz-utils"; \
 	command -v bzip2 >/dev/null || missing="$$missing bzip2"; \
+	PATH="$$PATH:/usr/sbin" command -v rsyslogd >/dev/null && ls /usr/lib/*/rsyslog/lmnsd_gtls.so >/dev/null 2>&1 || missing="$$missing rsyslog rsyslog-gnutls"; \
 	if [ -n "$$missing" ]; then $(call install,$$missing); fi
 
 # One lockfile and one node_modules for all of webdemo: it is an npm workspace.

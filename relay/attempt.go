@@ -173,10 +173,18 @@ func (q *queue) result(finals []schemas.Final, err error) string {
 		}
 		return closedResult(AsDeliverError(err).Reason)
 	}
+	skipped := 0
 	for _, f := range finals {
-		if f.Outcome != schemas.Delivered {
+		switch f.Outcome {
+		case schemas.Delivered:
+		case schemas.Filtered:
+			skipped++
+		default:
 			return "partial"
 		}
+	}
+	if skipped > 0 && skipped == len(finals) {
+		return "skipped"
 	}
 	return "delivered"
 }

@@ -17,7 +17,7 @@ import (
 // Results is the closed list of how an attempt ends: the label of
 // breakwater_relay_attempts_total and the reasons of dead letters.
 var Results = append([]string{
-	"delivered", "partial", // partial: some items were given up on the way
+	"delivered", "partial", "skipped", // partial: some items were given up on the way; skipped: nothing in it that such a destination keeps
 	"rate_limited", "timeout", "connection", "dns", "tls", "redirect", "unauthorized", "too_large",
 	"unreadable", "max_attempts", "panic", "cancelled", "error",
 }, statusReasons()...)

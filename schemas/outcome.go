@@ -9,8 +9,8 @@ type Outcome string
 const (
 	Accepted     Outcome = "accepted"
 	RateLimited  Outcome = "rate_limited" // at the door, or by an upstream's long limit
-	Filtered     Outcome = "filtered"
-	Suppressed   Outcome = "suppressed" // storm control, sampling
+	Filtered     Outcome = "filtered"     // at the door, or by a destination that keeps no such items
+	Suppressed   Outcome = "suppressed"   // storm control, sampling
 	Invalid      Outcome = "invalid"
 	Unauthorized Outcome = "unauthorized"
 
@@ -23,7 +23,8 @@ const (
 var Outcomes = []Outcome{Accepted, RateLimited, Filtered, Suppressed, Invalid, Unauthorized, Delivered, Expired, DeadLetter}
 
 // Worse returns the outcome that counts when an item went to several
-// destinations: dead letter over expired over rate limited over delivered.
+// destinations: dead letter over expired over rate limited over delivered. What
+// one destination keeps and another does not (filtered) is delivered.
 func (o Outcome) Worse(other Outcome) Outcome {
 	if rank(other) > rank(o) {
 		return other

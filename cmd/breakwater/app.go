@@ -17,6 +17,7 @@ import (
 
 	"breakwater/cmd/breakwater/config"
 	"breakwater/cmd/breakwater/console"
+	"breakwater/cmd/breakwater/logs"
 	"breakwater/ingest"
 	"breakwater/ingest/auth"
 	"breakwater/ingest/crash"
@@ -40,6 +41,7 @@ import (
 // listens, wait blocks, stop ends it in the order that loses nothing.
 type app struct {
 	log      zerolog.Logger
+	logs     *logs.Logs // nil where nobody set it
 	hub      *sentrygo.Hub
 	registry *prometheus.Registry
 	pages    *prometheus.Registry // the vitals' families with a series per page: /metrics writes them its own way
@@ -248,8 +250,19 @@ func (a *app) apply(cfg *config.Config) error {
 	return nil
 }
 
-// reload is what SIGHUP and POST /-/reload do.
+// useLogs shows the outputs of the log in metrics and status, and lets a
+// reload open their files anew.
+func (a *app) useLogs(l *logs.Logs) error {
+	a.logs = l
+	return l.Register(a.registry)
+}
+
+// reload is what SIGHUP and POST /-/reload do. Log files are opened anew even
+// when the configuration is refused: logrotate has moved them already.
 func (a *app) reload() error {
+	if a.logs != nil {
+		a.logs.Reopen()
+	}
 	warnings, err := a.reloader.Reload()
 	if err != nil {
 		a.log.Error().Err(err).Msg("configuration refused; the one before stays in force")
@@ -345,5 +358,9 @@ func (a *app) ready() error {
 
 // status is what the start page shows.
 func (a *app) status() any {
-	return map[string]any{"version": versionText(), "spool": a.spool.Stats(), "destinations": a.relay.Status(), "limited": a.limiter.Limited(a.now()), "quotas": a.limiter.Quotas(a.now())}
+	var outputs []logs.Status
+	if a.logs != nil {
+		outputs = a.logs.Status()
+	}
+	return map[string]any{"log_outputs": outputs, "version": versionText(), "spool": a.spool.Stats(), "destinations": a.relay.Status(), "limited": a.limiter.Limited(a.now()), "quotas": a.limiter.Quotas(a.now())}
 }

@@ -46,6 +46,7 @@ var layers = []layer{
 	{"relay/*", []string{"relay", "relay/spool", "schemas"}, []string{"relay/relaytest", "relay/spool/disk"}, "a destination knows its own protocol; retries, backoff and outcomes are the loop's"},
 	{"cmd/breakwater/config/generate", []string{"cmd/breakwater/config"}, nil, "it only writes down what the types say"},
 	{"cmd/breakwater/config", []string{"ingest/scrub", "schemas"}, nil, "it says what operators may write; what is made of it is wired in cmd. Scrubbing paths are a language that only the scrubber knows"},
+	{"cmd/breakwater/logs", []string{"cmd/breakwater/config", "relay/syslog"}, nil, "log lines and reports speak to syslog servers in the same words; of delivery it knows nothing"},
 	{"cmd/breakwater/*", []string{"cmd/breakwater/config", "ingest", "relay", "relay/spool", "schemas"}, nil, "console and monitoring show what the contracts tell"},
 	{"cmd/breakwater", []string{"cmd/breakwater/*", "ingest", "ingest/*", "relay", "relay/*", "relay/spool/*", "schemas"}, nil, "the one place that knows both halves"},
 	{"cmd/loadgen", []string{"relay/relaytest", "relay/spool/disk", "relay/spool/spooltest", "schemas"}, nil, "it tests the gateway from outside, as a client and as an upstream, and reads the spool that one left behind"},
@@ -70,6 +71,7 @@ var libraries = []only{
 	{"github.com/yuin/goldmark", []string{"cmd/breakwater/monitoring"}, "Markdown is how runbooks are written; pages are templates"},
 	{"github.com/mikelolasagasti/xz", []string{"ingest/minidump"}, "only crash uploaders pack with xz"},
 	{"github.com/tinylib/msgp", []string{"ingest/minidump"}, "only sentry-native speaks MessagePack, beside its dumps"},
+	{"gopkg.in/natefinch/lumberjack.v2", []string{"cmd/breakwater/logs"}, "it is for the gateway's own log; a destination must know when its lines are on disk"},
 	{"github.com/alecthomas/kong", []string{"cmd/breakwater", "cmd/loadgen"}, "a command line belongs to a command"},
 }
 

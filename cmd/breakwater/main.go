@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/mattn/go-isatty"
 
 	"breakwater/cmd/breakwater/config"
 	"breakwater/cmd/breakwater/simulate"
@@ -153,6 +154,11 @@ func (f *checkFileCmd) Run(c *cli, out io.Writer) error {
 		_, err = fmt.Fprintf(out, "\x1b[32m✓\x1b[0m the configuration is valid: %d project(s)\n", len(cfg.Projects))
 	}
 	return err
+}
+
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && isatty.IsTerminal(f.Fd())
 }
 
 func writeJSON(w io.Writer, v any) error {

@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"breakwater/cmd/breakwater/config"
+	"breakwater/cmd/breakwater/logs"
 )
 
 func noEnv(string) (string, bool) { return "", false }
@@ -31,6 +32,19 @@ func inProcess(t *testing.T, text string) (*app, *config.Config) {
 	}
 	a, err := newApp(path, cfg, noEnv, zerolog.Nop(), nil)
 	if err != nil {
+		t.Fatal(err)
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = null.Close() })
+	lines, err := logs.New(logs.Options{Config: config.Logs{Level: "info", Outputs: []config.Output{config.DefaultOutput()}}, Stdout: null})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { lines.Close(0) })
+	if err := a.useLogs(lines); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -13,9 +13,13 @@ import (
 
 	"breakwater/cmd/breakwater/config"
 	"breakwater/cmd/breakwater/console"
+	"breakwater/cmd/breakwater/logs"
 )
 
 type serveCmd struct{}
+
+// flushLogs is how long the end waits for outputs of the log that are slow.
+const flushLogs = 2 * time.Second
 
 // Run serves until SIGINT or SIGTERM. A second signal ends it at once: what
 // was acknowledged is on disk either way.
@@ -31,13 +35,17 @@ func (serveCmd) Run(c *cli) error {
 	if err != nil {
 		return err
 	}
-	log, err := newLogger(os.Stdout, cfg.Logs, reportsOf(hub))
+	lines, err := logs.New(logs.Options{Config: cfg.Logs, Stdout: os.Stdout, Stderr: os.Stderr, Reports: reportsOf(hub)})
 	if err != nil {
 		return err
 	}
-	a, err := newApp(c.Config, cfg, os.LookupEnv, log, hub)
+	defer lines.Close(flushLogs)
+	a, err := newApp(c.Config, cfg, os.LookupEnv, lines.Logger(), hub)
 	if err != nil {
 		return err
+	}
+	if err := a.useLogs(lines); err != nil {
+		return errors.Join(err, a.stop())
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

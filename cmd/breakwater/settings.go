@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
-	"time"
 
 	"breakwater/cmd/breakwater/config"
 	"breakwater/ingest"
@@ -14,9 +13,6 @@ import (
 	"breakwater/ingest/scrub"
 	"breakwater/ingest/storm"
 	"breakwater/ingest/vitals"
-	"breakwater/relay"
-	"breakwater/relay/sentry"
-	"breakwater/relay/spool"
 	"breakwater/relay/spool/disk"
 	"breakwater/schemas"
 )
@@ -159,37 +155,6 @@ func projectNames(c *config.Config) []string {
 		names = append(names, p.Name)
 	}
 	return names
-}
-
-// destinations are the queues and where they go, and per project who knows its
-// upstreams' limits. limits are shared by all, so that what one destination
-// learns of an organisation holds for its siblings.
-func destinations(c *config.Config, limits *sentry.Limits, now func() time.Time) ([]relay.DestinationConfig, map[string][]relay.Limiter, error) {
-	var list []relay.DestinationConfig
-	limiters := map[string][]relay.Limiter{}
-	for _, p := range c.Projects {
-		for _, u := range p.Upstreams {
-			d := relay.DestinationConfig{
-				Destination: spool.Destination{Project: p.Name, Name: u.Name},
-				Concurrency: u.Concurrency, Timeout: u.Timeout.Duration(), MaxAttempts: u.MaxAttempts,
-				Key: fmt.Sprintf("%s|%s|%s|%d|%s|%d", u.Type, u.DSN.Reveal(), u.Encoding, u.Concurrency, u.Timeout, u.MaxAttempts),
-			}
-			var limiter relay.Limiter
-			if !u.Held() {
-				up, err := sentry.New(sentry.Config{
-					DSN: u.DSN.Reveal(), Encoding: u.Encoding, Timeout: u.Timeout.Duration(), Concurrency: u.Concurrency,
-					Version: versionText(), Limits: limits, Now: now,
-				})
-				if err != nil {
-					return nil, nil, fmt.Errorf("project %s, upstream %s: %w", p.Name, u.Name, err)
-				}
-				d.Upstream, d.Target, limiter = up, up.Target(), up
-			}
-			list = append(list, d)
-			limiters[p.Name] = append(limiters[p.Name], limiter)
-		}
-	}
-	return list, limiters, nil
 }
 
 // files beside the spool.

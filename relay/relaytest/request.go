@@ -28,10 +28,11 @@ type Request struct {
 	Envelope            schemas.EnvelopeHeader
 	EventID             string
 	Items               []Item
-	Err                 error // why it could not be read, or is not wanted
-	Status              int   // answered; 0 when there was no answer
-	Taken               bool  // the upstream stored it
-	Step                Step  // how it was treated
+	Err                 error  // why it could not be read, or is not wanted
+	Status              int    // answered; 0 when there was no answer
+	Taken               bool   // the upstream stored it
+	Step                Step   // how it was treated
+	answer              string // of Options.Answer, where a recorder makes one
 }
 
 // Item is one item of a request. Payload is nil with Options.IDsOnly.

@@ -32,7 +32,8 @@ type Options struct {
 	// does. It may be called at the same time from several requests.
 	Decide func(*Request) Step
 	// Expect finds fault with a request that was parsed; an error is kept in
-	// Problems and answered 400.
+	// Problems and answered 400. It may be called at the same time from several
+	// requests; their Step is how they will be treated.
 	Expect func(*Request) error
 	// Answer is the body of a good answer. Sentry's by default.
 	Answer func(*Request) string
@@ -164,8 +165,13 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s = u.opts.Decide(req)
 	}
 	if req.Err == nil && u.opts.Expect != nil {
+		req.Step = s
 		if err := u.opts.Expect(req); err != nil {
-			req.Err = &refusal{http.StatusBadRequest, err.Error()}
+			var no *refusal
+			if !errors.As(err, &no) {
+				no = &refusal{http.StatusBadRequest, err.Error()}
+			}
+			req.Err = no
 		}
 	}
 	status := s.status()

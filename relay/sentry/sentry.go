@@ -2,7 +2,6 @@ package sentry
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"net"
@@ -63,9 +62,8 @@ var (
 
 // Bounds on what an upstream may send back.
 const (
-	maxAnswerHeader = 64 << 10
-	maxAnswerBody   = 64 << 10
-	maxAnswerTime   = time.Second // for the body, once the status is known
+	maxAnswerBody = 64 << 10
+	maxAnswerTime = time.Second // for the body, once the status is known
 )
 
 // New makes a destination. It does not connect. Errors never hold the DSN.
@@ -95,8 +93,10 @@ func New(c Config) (*Destination, error) {
 	}
 	d := &Destination{
 		dsn: dsn, url: dsn.EnvelopeURL(), enc: enc, timeout: c.Timeout, rate: c.MinThroughput, limits: c.Limits, now: c.Now,
-		agent:     "breakwater/" + headerText(c.Version),
-		transport: newTransport(c),
+		agent: "breakwater/" + headerText(c.Version),
+		transport: relay.NewTransport(relay.TransportConfig{
+			ConnectTimeout: c.ConnectTimeout, Connections: c.Concurrency, RootCAs: c.RootCAs, Dial: c.Dial,
+		}),
 	}
 	d.auth = "Sentry sentry_version=7, sentry_client=" + d.agent + ", sentry_key=" + dsn.PublicKey
 	d.client = &http.Client{
@@ -104,36 +104,6 @@ func New(c Config) (*Destination, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return d, nil
-}
-
-func newTransport(c Config) *http.Transport {
-	if c.ConnectTimeout <= 0 {
-		c.ConnectTimeout = 3 * time.Second
-	}
-	if c.Concurrency <= 0 {
-		c.Concurrency = 8
-	}
-	t := &http.Transport{
-		Proxy:       http.ProxyFromEnvironment,
-		DialContext: (&net.Dialer{Timeout: c.ConnectTimeout, KeepAlive: 30 * time.Second}).DialContext,
-		TLSClientConfig: &tls.Config{
-			MinVersion: tls.VersionTLS12,
-			RootCAs:    c.RootCAs,
-		},
-		TLSHandshakeTimeout:    5 * time.Second,
-		ForceAttemptHTTP2:      true,
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
-		MaxIdleConns:           c.Concurrency,
-		MaxIdleConnsPerHost:    c.Concurrency,
-		IdleConnTimeout:        60 * time.Second,
-		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: maxAnswerHeader,
-		DisableCompression:     true, // answers are tiny, and a bomb in one would be ours to defuse
-	}
-	if c.Dial != nil {
-		t.DialContext, t.Proxy = c.Dial, nil
-	}
-	return t
 }
 
 // Target shows where it delivers to, without the secret.

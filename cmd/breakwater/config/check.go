@@ -17,10 +17,12 @@ type checker struct {
 	from map[string]string
 	// bad holds the keys that already have a problem: one each is enough.
 	bad map[string]bool
+	// files are the files that are written to, by their absolute path.
+	files owners
 }
 
 func newChecker(c *Config, d *decoder) *checker {
-	k := &checker{Config: c, decoder: d, from: map[string]string{}, bad: map[string]bool{}}
+	k := &checker{Config: c, decoder: d, from: map[string]string{}, bad: map[string]bool{}, files: owners{}}
 	for _, p := range d.problems {
 		k.bad[p.Key] = true
 	}
@@ -139,7 +141,9 @@ func (c *checker) checkSpool() {
 func (c *checker) checkLogs() {
 	for i, o := range c.Logs.Outputs {
 		if kind, known := outputKinds[o.Type]; known {
-			c.checkFields(fmt.Sprintf("logs.outputs[%d]", i), o.Type, reflect.ValueOf(o), kind)
+			key := fmt.Sprintf("logs.outputs[%d]", i)
+			c.checkFields(key, o.Type, reflect.ValueOf(o), kind)
+			c.checkOutput(key, o)
 		}
 	}
 }

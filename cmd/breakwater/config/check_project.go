@@ -104,6 +104,10 @@ func (c *checker) checkUpstream(key string, u Upstream) {
 	if u.Encoding == "zstd" && u.Type != "sentry" {
 		c.add(key+".encoding", "zstd is not understood by "+u.Type, "use gzip or none")
 	}
+	c.checkCA(key, u.CAFile, u.Type != "syslog" || u.Network == "tls")
+	if u.Type == "file" {
+		c.checkFile(key+".path", u.Path)
+	}
 }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -14,12 +14,6 @@ func TestAbsentParts(t *testing.T) {
 	}{
 		{"spool: {engine: jetstream}", "spool.engine", 1},
 		{"limits: {redis: {url: \"redis://u:s3cr3t@r:1\"}}", "limits.redis.url", 1},
-		{"logs: {outputs: [{type: syslog, address: \"h:1\"}]}", "logs.outputs[0].type", 1},
-		{"logs: {outputs: [{type: file, path: x}]}", "logs.outputs[0].type", 1},
-		{project("upstreams: [{}, {type: elasticsearch, url: \"http://x\", index: i}]"), "projects[0].upstreams[1].type", 5},
-		{project("upstreams: [{type: loki, url: \"http://x\"}]"), "projects[0].upstreams[0].type", 5},
-		{project("upstreams: [{type: syslog, address: \"x:1\"}]"), "projects[0].upstreams[0].type", 5},
-		{project("upstreams: [{type: file, path: x}]"), "projects[0].upstreams[0].type", 5},
 	}
 	if len(tests) != len(absent) {
 		t.Errorf("%d cases for %d absent parts", len(tests), len(absent))
@@ -140,6 +134,18 @@ func TestOneProblemEach(t *testing.T) {
 		{"loki with zstd", project("upstreams: [{type: loki, url: \"http://x\", encoding: zstd}]"), "projects[0].upstreams[0].encoding", 5, "not understood by loki"},
 		{"password without user", project("upstreams: [{type: loki, url: \"http://x\", password: s3cr3t}]"), "projects[0].upstreams[0].username", 5, "password needs it"},
 		{"file without path", project("upstreams: [{type: file}]"), "projects[0].upstreams[0].path", 5, "file needs it"},
+		{"loki without url", project("upstreams: [{type: loki}]"), "projects[0].upstreams[0].url", 5, "loki needs it"},
+		{"concurrency of a file", project("upstreams: [{type: file, path: x.log, concurrency: 2}]"), "projects[0].upstreams[0].concurrency", 5, "no meaning for type file"},
+		{"full event of sentry", project("upstreams: [{full_event: true}]"), "projects[0].upstreams[0].full_event", 5, "no meaning for type sentry"},
+		{"file in no folder", project("upstreams: [{type: file, path: missing/x.log}]"), "projects[0].upstreams[0].path", 5, "folder that cannot be used"},
+		{"file that is a folder", project("upstreams: [{type: file, path: .}]"), "projects[0].upstreams[0].path", 5, "not a regular file"},
+		{"file of two", project("upstreams: [{name: a, type: file, path: x.log}, {name: b, type: file, path: ./x.log}]"), "projects[0].upstreams[1].path", 5, "already used by"},
+		{"file of the log", "logs: {outputs: [{type: file, path: x.log}]}\n" + project("upstreams: [{type: file, path: x.log}]"), "projects[0].upstreams[0].path", 6, "already used by logs.outputs[0].path"},
+		{"small log file", "logs: {outputs: [{type: file, path: x.log, max_size: 10KiB}]}", "logs.outputs[0].max_size", 1, "too small"},
+		{"log file without old ones", "logs: {outputs: [{type: file, path: x.log, keep: 0}]}", "logs.outputs[0].keep", 1, "leave nothing"},
+		{"ca file without tls", "logs: {outputs: [{type: syslog, address: \"h:1\", ca_file: x}]}", "logs.outputs[0].ca_file", 1, "no meaning without network: tls"},
+		{"ca file missing", project("upstreams: [{type: syslog, address: \"h:1\", network: tls, ca_file: missing.pem}]"), "projects[0].upstreams[0].ca_file", 5, "no such file"},
+		{"ca file of no certificate", project("upstreams: [{type: loki, url: \"https://h\", ca_file: check_test.go}]"), "projects[0].upstreams[0].ca_file", 5, "no certificate"},
 		{"syslog address", project("upstreams: [{type: syslog, address: host}]"), "projects[0].upstreams[0].address", 5, "not the address of a server"},
 		{"label", project("upstreams: [{type: loki, url: \"http://x\", labels: {a-b: c}}]"), "projects[0].upstreams[0].labels.a-b", 5, "not the name of a label"},
 		{"category", project("limits: {categories: {eror: {rate: 1/s}}}"), "projects[0].limits.categories.eror", 5, "\"eror\" is not a known category"},

@@ -7,13 +7,13 @@ import "slices"
 type kind struct{ needs, takes, common []string }
 
 var (
-	anyUpstream   = []string{"name", "type", "concurrency", "timeout", "max_attempts"}
+	anyUpstream   = []string{"name", "type", "timeout", "max_attempts"}
 	upstreamKinds = map[string]kind{
-		"sentry":        {nil, []string{"dsn", "encoding"}, anyUpstream},
-		"elasticsearch": {[]string{"url", "index"}, []string{"encoding", "api_key", "username", "password", "ca_file"}, anyUpstream},
-		"loki":          {[]string{"url"}, []string{"encoding", "tenant", "labels", "username", "password", "ca_file"}, anyUpstream},
-		"syslog":        {[]string{"address"}, []string{"network", "facility", "ca_file"}, anyUpstream},
-		"file":          {[]string{"path"}, []string{"max_size", "keep"}, anyUpstream},
+		"sentry":        {nil, []string{"dsn", "encoding", "concurrency"}, anyUpstream},
+		"elasticsearch": {[]string{"url", "index"}, []string{"encoding", "concurrency", "api_key", "username", "password", "ca_file", "full_event"}, anyUpstream},
+		"loki":          {[]string{"url"}, []string{"encoding", "concurrency", "tenant", "labels", "username", "password", "ca_file", "full_event"}, anyUpstream},
+		"syslog":        {[]string{"address"}, []string{"network", "facility", "ca_file", "full_event"}, anyUpstream},
+		"file":          {[]string{"path"}, []string{"max_size", "keep", "full_event"}, anyUpstream},
 	}
 
 	anyOutput   = []string{"type"}

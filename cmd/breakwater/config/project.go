@@ -54,7 +54,7 @@ type Upstream struct {
 	Name string `yaml:"name" validate:"name"`
 	// Kind of upstream: sentry (and everything that speaks its protocol), elasticsearch, loki, syslog or file.
 	Type string `yaml:"type" validate:"oneof=sentry elasticsearch loki syslog file"`
-	// Deliveries at the same time.
+	// For sentry, elasticsearch and loki: deliveries at the same time.
 	Concurrency int `yaml:"concurrency" validate:"min=1,max=256"`
 	// Time for one delivery.
 	Timeout Duration `yaml:"timeout" validate:"between=100ms 10m"`
@@ -84,9 +84,11 @@ type Upstream struct {
 	Address string `yaml:"address" validate:"omitempty,hostport"`
 	// For syslog: facility, such as user, daemon or local0.
 	Facility string `yaml:"facility" validate:"facility"`
-	// For elasticsearch, loki and syslog with TLS: PEM file of the certificate authority, when it is not a public one.
+	// For elasticsearch, loki and syslog with network tls: PEM file of the certificate authority, when it is not a public one.
 	CAFile string `yaml:"ca_file" validate:"max=4096"`
-	// For file: path of a file that gets one JSON line per item.
+	// For elasticsearch, loki, syslog and file: adds the whole payload of a report to its document, as one text.
+	FullEvent bool `yaml:"full_event"`
+	// For file: path of a file that gets one JSON line per report; its folder must exist.
 	Path string `yaml:"path" validate:"max=4096"`
 	// For file: size at which a new file is begun; 0B never.
 	MaxSize Size `yaml:"max_size" validate:"between=0B 1TiB"`

@@ -142,21 +142,35 @@ func (s *Spool) destOf(r ref) uint32 {
 }
 
 // keepPartial remembers what one destination made of the items, for the day
-// the last one is done. All delivered needs no remembering.
+// the last one is done. All delivered needs no remembering of its own.
 func (s *Spool) keepPartial(g *segment, idx uint32, finals []schemas.Final) {
-	if allDelivered(finals) {
+	if allDelivered(finals) && g.partial[idx] == nil {
 		return
 	}
 	if g.partial == nil {
 		g.partial = map[uint32][]schemas.Final{}
 	}
-	g.partial[idx] = mergeFinals(g.partial[idx], finals)
+	g.partial[idx] = s.withDone(g, idx, finals)
+}
+
+// withDone joins what one destination makes of the items with what those made
+// of them that were done before it. Where nothing of them is remembered, they
+// delivered all.
+func (s *Spool) withDone(g *segment, idx uint32, finals []schemas.Final) []schemas.Final {
+	e, before := &g.entries[idx], g.partial[idx]
+	if before == nil && len(s.routes[e.route].queues)-int(e.pending)-int(e.dead) > 0 {
+		before = schemas.AllFinal(len(finals), schemas.Delivered, "")
+	}
+	if len(finals) == 0 {
+		finals = schemas.AllFinal(len(before), schemas.Delivered, "")
+	}
+	return mergeFinals(finals, before)
 }
 
 // merged is the worst final per item: of destinations that are done, of those
 // that hold a dead letter, and of the one ending now.
 func (s *Spool) merged(g *segment, idx uint32, finals []schemas.Final) []schemas.Final {
-	out := mergeFinals(finals, g.partial[idx])
+	out := s.withDone(g, idx, finals)
 	e := &g.entries[idx]
 	if e.dead == 0 {
 		return out
@@ -178,12 +192,13 @@ func mergeFinals(a, b []schemas.Final) []schemas.Final {
 	}
 	out := make([]schemas.Final, max(len(a), len(b)))
 	for i := range out {
-		out[i] = schemas.Final{Outcome: schemas.Delivered}
-		if i < len(a) {
-			out[i] = worse(out[i], a[i])
-		}
-		if i < len(b) {
-			out[i] = worse(out[i], b[i])
+		switch delivered := (schemas.Final{Outcome: schemas.Delivered}); {
+		case i >= len(a):
+			out[i] = worse(delivered, b[i])
+		case i >= len(b):
+			out[i] = worse(delivered, a[i])
+		default:
+			out[i] = worse(a[i], b[i])
 		}
 	}
 	return out
@@ -206,7 +221,6 @@ func (s *Spool) kill(r ref, n int, reason string) (finals []schemas.Final, last 
 
 // stateAcks writes where a record stands as acknowledgements, for its next place.
 func (s *Spool) stateAcks(b []byte, g *segment, idx, off uint32) []byte {
-	first := true
 	for i, q := range s.routes[g.entries[idx].route].queues {
 		r, ok := g.find(q, idx)
 		if !ok {
@@ -215,10 +229,7 @@ func (s *Spool) stateAcks(b []byte, g *segment, idx, off uint32) []byte {
 		a := ack{dest: uint32(i), off: off}
 		switch r.state() {
 		case stDone:
-			a.op = opDone
-			if first {
-				a.finals, first = g.partial[idx], false
-			}
+			a.op, a.finals = opDone, g.partial[idx] // of all together: repeated, it stays the same
 		case stDead:
 			a.op, a.reason = opDead, s.reasons[r.peek().reason]
 		default:

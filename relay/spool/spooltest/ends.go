@@ -135,6 +135,39 @@ func testWorst(t *testing.T, h Harness) {
 	e.balanced()
 }
 
+// testFiltered: an item that one destination keeps and another does not is
+// delivered, whoever was first; one that none keeps is filtered.
+func testFiltered(t *testing.T, h Harness) {
+	e := begin(t, h, Options{})
+	d, f := schemas.Final{Outcome: schemas.Delivered}, schemas.Final{Outcome: schemas.Filtered, Reason: "no_document"}
+	for _, tc := range []struct {
+		a, b, want []schemas.Final
+		restart    bool
+	}{
+		{[]schemas.Final{d, d}, []schemas.Final{d, f}, []schemas.Final{d, d}, false},
+		{[]schemas.Final{d, f}, []schemas.Final{d, d}, []schemas.Final{d, d}, false},
+		{[]schemas.Final{d, f}, []schemas.Final{d, f}, []schemas.Final{d, f}, false},
+		{[]schemas.Final{d, d}, []schemas.Final{f, f}, []schemas.Final{d, d}, true},
+		{[]schemas.Final{f, f}, []schemas.Final{d, d}, []schemas.Final{d, d}, true},
+		{[]schemas.Final{f, f}, []schemas.Final{f, f}, []schemas.Final{f, f}, true},
+	} {
+		id := e.append(Record(e.clock.Now(), []string{"a", "b"}, "1", "2"))
+		if err := e.claim(DestA).Settle(tc.a); err != nil {
+			t.Fatal(err)
+		}
+		if tc.restart {
+			e.reopen()
+		}
+		if err := e.claim(DestB).Settle(tc.b); err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(e.ledger.Finals(id)); got != fmt.Sprint(tc.want) {
+			t.Fatalf("%v and %v settled as %s, want %v", tc.a, tc.b, got, tc.want)
+		}
+		e.balanced()
+	}
+}
+
 // fill appends until the spool is full and returns how many fitted.
 func (e *env) fill(size int, why string) int {
 	e.t.Helper()
