@@ -85,7 +85,9 @@ func codeLabel(code int) string {
 	switch code {
 	case 200:
 		return "200"
-	case 201, 202, 204, 400, 401, 403, 404, 405, 408, 413, 415, 429, 500, 503:
+	case 204:
+		return "204"
+	case 201, 202, 400, 401, 403, 404, 405, 408, 413, 415, 429, 500, 503:
 		return strconv.Itoa(code)
 	}
 	return "other"

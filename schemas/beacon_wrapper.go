@@ -37,7 +37,7 @@ func (d *beaconDecoder) field(name []byte, v jsontext.Value) {
 		if field == "device" {
 			s = word(v, beaconDevices)
 		} else {
-			s = scalar(v)
+			s = d.scalar(v)
 		}
 		switch {
 		case s != "":

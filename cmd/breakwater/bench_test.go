@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
@@ -27,7 +28,7 @@ func (nowhere) Append(context.Context, *schemas.Record) error { return nil }
 
 // door is the whole public edge with every default on, before a sink that
 // costs nothing.
-func door(b *testing.B) http.Handler {
+func door(b testing.TB) http.Handler {
 	b.Helper()
 	dir := b.TempDir()
 	path := filepath.Join(dir, "breakwater.yml")
@@ -100,5 +101,57 @@ func BenchmarkDoor(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// still is a connection that answers nobody and allocates nothing.
+type still struct {
+	header http.Header
+	status int
+}
+
+func (s *still) Header() http.Header               { return s.header }
+func (s *still) Write(p []byte) (int, error)       { return len(p), nil }
+func (s *still) WriteHeader(status int)            { s.status = status }
+func (s *still) SetReadDeadline(_ time.Time) error { return nil }
+
+// replayed is a body that can be sent again.
+type replayed struct{ bytes.Reader }
+
+func (*replayed) Close() error { return nil }
+
+// TestBeaconAllocations counts what the whole path of a beacon allocates,
+// beside what net/http does for any request.
+func TestBeaconAllocations(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector allocates on its own")
+	}
+	h := door(t)
+	beacon := func(n int) []byte {
+		return fmt.Appendf(nil, `{"route":"/product/:id","release":"shop@1.4.2","environment":"production","device":"mobile","vitals":[{"name":"LCP","value":1834.2,"id":"v6-%06d","delta":1834.2,"rating":"good","navigationType":"navigate","navigationURL":"https://shop.example/product/42"}]}`, n)
+	}
+	bodies := make([][]byte, 3000)
+	for i := range bodies {
+		bodies[i] = beacon(i)
+	}
+	r := httptest.NewRequest(http.MethodPost, "/api/1/vitals/?key="+testKey, nil)
+	r.RemoteAddr = "192.0.2.7:1234"
+	body, w, n := &replayed{}, &still{header: http.Header{}}, 0
+	send := func() {
+		body.Reset(bodies[n])
+		n++
+		r.Body = body
+		clear(w.header)
+		if h.ServeHTTP(w, r); w.status != http.StatusNoContent {
+			t.Fatalf("answered %d", w.status)
+		}
+	}
+	for range 500 {
+		send()
+	}
+	if got := testing.AllocsPerRun(2000, send); got > 12 {
+		t.Errorf("a beacon costs %v allocations, want 12 at most", got)
+	} else {
+		t.Logf("%v allocations", got)
 	}
 }

@@ -1,11 +1,13 @@
 package beacon
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/url"
+	"sync"
 
 	"breakwater/ingest"
 	"breakwater/schemas"
@@ -24,14 +26,31 @@ var _ ingest.Protocol = (*Protocol)(nil)
 // one by one; a body of the largest size could hold tens of thousands.
 const maxRejected = 1000
 
+// buffers hold a body while it is decoded, up to maxPooled bytes each.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+const maxPooled = 64 << 10
+
+// batchOfOne is a batch with room for its one beacon.
+type batchOfOne struct {
+	ingest.Batch
+	list [1]*schemas.Beacon
+}
+
 // Decode reads one beacon. Errors: ingest.RejectEmpty, RejectDepth, RejectJSON,
 // RejectNothingUsable, and what reading the body fails with.
 func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader) (*ingest.Batch, error) {
-	raw, err := io.ReadAll(body)
-	if err != nil {
+	buf := buffers.Get().(*bytes.Buffer)
+	defer func() {
+		if buf.Cap() <= maxPooled {
+			buf.Reset()
+			buffers.Put(buf)
+		}
+	}()
+	if _, err := buf.ReadFrom(body); err != nil {
 		return nil, fmt.Errorf("reading a beacon: %w", err)
 	}
-	b, rejected, err := schemas.DecodeBeacon(raw, req.Header.Get("Content-Type"), url.Values(req.Query))
+	b, rejected, err := schemas.DecodeBeacon(buf.Bytes(), req.Header.Get("Content-Type"), url.Values(req.Query))
 	switch {
 	case errors.Is(err, schemas.ErrBeaconEmpty):
 		return nil, ingest.RejectEmpty.With(err)
@@ -49,8 +68,13 @@ func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader
 	if len(b.Vitals) == 0 {
 		return nil, ingest.RejectNothingUsable
 	}
+	for i := range b.Vitals { // the buffer goes back
+		b.Vitals[i].Attribution = bytes.Clone(b.Vitals[i].Attribution)
+	}
 	b.Source = "beacon"
-	batch := &ingest.Batch{Beacons: []*schemas.Beacon{b}}
+	made := &batchOfOne{list: [1]*schemas.Beacon{b}}
+	made.Beacons = made.list[:]
+	batch := &made.Batch
 	if p.ToSentry != nil && req.Project != nil && !req.Canary && p.ToSentry(req.Project.Name) {
 		toSentry(batch, req, b)
 	}

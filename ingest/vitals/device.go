@@ -165,9 +165,10 @@ func osName(s string) string {
 
 // deviceOf is the device label: the client's own word when it is one of ours.
 func deviceOf(word string, c client) string {
-	switch word {
-	case deviceMobile, deviceTablet, deviceDesktop, deviceOther:
-		return word
+	for _, d := range [...]string{deviceMobile, deviceTablet, deviceDesktop, deviceOther} {
+		if word == d {
+			return d // not word: it may be a piece of a large body
+		}
 	}
 	return c.device
 }

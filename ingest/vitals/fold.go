@@ -54,7 +54,7 @@ func foldName(name string) string {
 		segments = append(segments[:maxSegments], "*")
 	}
 	s := strings.TrimLeft(strings.Join(segments, "/"), "/")
-	return finish(s)
+	return strings.Clone(finish(s)) // one segment is still a piece of the body it came in
 }
 
 // foldSegment folds one segment.

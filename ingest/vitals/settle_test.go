@@ -6,7 +6,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -302,4 +304,30 @@ func TestBrokenSnapshotIsPutAside(t *testing.T) {
 	if n := b.sum("web_vitals_lcp_seconds"); n != 1 {
 		t.Errorf("%v observations after the broken snapshot, want 1", n)
 	}
+}
+
+// What waits to settle keeps nothing of the body it came in: a stranger's
+// beacons of 60 KB must not be held for a minute by a word of theirs.
+func TestWaitingKeepsNoBodies(t *testing.T) {
+	const n, size = 2000, 60 << 10
+	h := newHarness(t, Config{})
+	held := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := held()
+	for i := range n {
+		body := fmt.Sprintf(`{"route":"cart","device":"mobile","os":"iOS","environment":"production","release":"shop@1","trace_id":"0123456789abcdef0123456789abcdef","filler":"%s","vitals":[{"name":"LCP","value":5000,"id":"v6-%d","navigationType":"navigate"},{"name":"INP","value":100,"id":"v6-%d","navigationURL":"https://shop.example/p"}]}`,
+			strings.Repeat("x", size), i, i)
+		b, _, err := schemas.DecodeBeacon([]byte(body), "text/plain", nil)
+		if err != nil || h.Record(h.req, b) != 2 {
+			t.Fatal(err)
+		}
+	}
+	if got := held() - before; got > n*size/10 {
+		t.Errorf("%d waiting entries hold %d MiB", h.Pending(), got>>20)
+	}
+	runtime.KeepAlive(h)
 }
