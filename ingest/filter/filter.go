@@ -179,20 +179,20 @@ func (r *rules) agent(req *ingest.Request, userAgent, hints func() string) strin
 	if agent == "" {
 		agent = req.UserAgent
 	}
+	a := knownAgents.read(agent)
 	if len(r.legacy) > 0 {
-		b := parseBrowser(agent)
 		if agent == "" {
 			hint := hints()
 			if hint == "" {
 				hint = hintHeader(req.Header)
 			}
-			b = hinted(hint)
+			a.browser = hinted(hint)
 		}
-		if isLegacy(r.legacy, b) {
+		if isLegacy(r.legacy, a.browser) {
 			return LegacyBrowsers
 		}
 	}
-	if r.WebCrawlers && isCrawler(agent) {
+	if r.WebCrawlers && a.crawler {
 		return WebCrawlers
 	}
 	return ""
