@@ -90,6 +90,10 @@ func (c Category) WireNames() []string {
 		return []string{"log_item", "log_byte"}
 	case CategoryMonitor:
 		return []string{"monitor", "check_in"}
+	case CategoryFeedback:
+		// The JavaScript SDK looks for user_report items under default, which no
+		// other item of it has.
+		return []string{"feedback", "default"}
 	}
 	return []string{string(c)}
 }

@@ -25,6 +25,8 @@ const filterConfigAll = `
       csp_disallowed: ["chrome-extension://*"]
       react_hydration_errors: true
       chunk_load_errors: true
+      log_messages: ["*heartbeat*"]
+      trace_metrics: ["debug.*"]
 `
 
 // Every filter, by name, through a real process: the client is told 200, the
@@ -63,6 +65,10 @@ func TestFiltersAtTheDoor(t *testing.T) {
 	csp := func(blocked string) string {
 		return "{}\n{\"type\":\"raw_security\"}\n" + `{"csp-report":{"document-uri":"https://shop.example/","violated-directive":"script-src","blocked-uri":"` + blocked + `"}}`
 	}
+	container := func(typ, subtype, members string) string {
+		return `{}` + "\n" + `{"type":"` + typ + `","item_count":1,"content_type":"application/vnd.sentry.items.` + subtype + `+json"}` + "\n" +
+			`{"items":[{"timestamp":1764000000,"trace_id":"e292a4fcb0104e9ebef9b1c9cf689836",` + members + `}]}`
+	}
 	const ours, firefox = "https://shop.example/app.js", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 	cases := []struct {
 		name, bad, good string
@@ -76,6 +82,8 @@ func TestFiltersAtTheDoor(t *testing.T) {
 			name: filter.ChunkLoad, bad: envelope("event", exception("ChunkLoadError", "Loading chunk 7 failed.", ours)),
 			good: envelope("event", exception("ChunkError", "No chunk 7.", ours)),
 		},
+		{name: filter.LogMessage, bad: container("log", "log", `"level":"info","body":"Heartbeat 7"`), good: container("log", "log", `"level":"info","body":"paid"`)},
+		{name: filter.TraceMetricName, bad: container("trace_metric", "trace-metric", `"name":"debug.x","type":"counter","value":1`), good: container("trace_metric", "trace-metric", `"name":"orders","type":"counter","value":1`)},
 		{name: filter.InvalidCSP, bad: csp("chrome-extension://abcdef/x.js"), good: csp("https://ads.example/x.js")},
 		{
 			name: filter.IPAddress, bad: envelope("event", object{"message": "hello", "user": object{"ip_address": "198.51.100.77"}}),

@@ -112,6 +112,7 @@ func filterConfig(p *config.Project) filter.Config {
 		Localhost: p.Filters.Localhost, ErrorMessages: p.Filters.ErrorMessages, Releases: p.Filters.Releases, ClientIPs: p.Filters.ClientIPs,
 		Transactions: p.Filters.Transactions, CSPDisallowed: p.Filters.CSPDisallowed,
 		ReactHydrationErrors: p.Filters.ReactHydrationErrors, ChunkLoadErrors: p.Filters.ChunkLoadErrors,
+		LogMessages: p.Filters.LogMessages, TraceMetrics: p.Filters.TraceMetrics,
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 const (
 	ReactHydration    = "react-hydration-errors"
 	ChunkLoad         = "chunk-load-error"
+	LogMessage        = "log-message"
+	TraceMetricName   = "trace-metric-name"
 	InvalidCSP        = "invalid-csp"
 	IPAddress         = "ip-address"
 	ReleaseVersion    = "release-version"
@@ -26,7 +28,7 @@ const (
 
 // Names are all filters in the order they run.
 var Names = []string{
-	ReactHydration, ChunkLoad, InvalidCSP, IPAddress, ReleaseVersion, ErrorMessage,
+	ReactHydration, ChunkLoad, LogMessage, TraceMetricName, InvalidCSP, IPAddress, ReleaseVersion, ErrorMessage,
 	Localhost, BrowserExtensions, LegacyBrowsers, WebCrawlers, Transaction,
 }
 
@@ -76,6 +78,10 @@ type Config struct {
 	// between server and client, ChunkLoadErrors failed loads of a bundle's part.
 	ReactHydrationErrors bool
 	ChunkLoadErrors      bool
+	// LogMessages are globs for the bodies of logs, TraceMetrics for the names of
+	// trace metrics. What matches goes, what else is in the container stays.
+	LogMessages  []string
+	TraceMetrics []string
 }
 
 var (
@@ -90,6 +96,7 @@ var (
 type rules struct {
 	Config
 	messages, releases, transactions globs
+	logs, metrics                    globs
 	networks                         []netip.Prefix
 	sources, noise                   []source
 	legacy                           map[string]bool
@@ -103,6 +110,7 @@ func compile(c Config) (*rules, error) {
 		to   *globs
 	}{
 		{"error_messages", c.ErrorMessages, &r.messages}, {"releases", c.Releases, &r.releases}, {"transactions", c.Transactions, &r.transactions},
+		{"log_messages", c.LogMessages, &r.logs}, {"trace_metrics", c.TraceMetrics, &r.metrics},
 	} {
 		g, err := newGlobs(list.from...)
 		if err != nil {

@@ -76,40 +76,15 @@ func (r *rules) reportLogs(b *ingest.Batch, it *ingest.Item) {
 		b.Drop(it, schemas.Filtered, name)
 		return
 	}
-	raw, ok := it.InMemory()
-	if !ok || !r.BrowserExtensions {
-		return
+	if r.BrowserExtensions {
+		dropMembers(b, it, BrowserExtensions, func(entry jsontext.Value) bool {
+			v, _ := schemas.Lookup(entry, "attributes")
+			v, _ = schemas.Lookup(v, "code.file.path")
+			v, _ = schemas.Lookup(v, "value")
+			file, _ := schemas.UnquoteString(v)
+			return disallowed(r.noise, file)
+		})
 	}
-	c, err := schemas.ParseContainer(raw)
-	if err != nil {
-		return
-	}
-	kept := make([]jsontext.Value, 0, len(c.Items))
-	for _, entry := range c.Items {
-		v, _ := schemas.Lookup(entry, "attributes")
-		v, _ = schemas.Lookup(v, "code.file.path")
-		v, _ = schemas.Lookup(v, "value")
-		if file, _ := schemas.UnquoteString(v); !disallowed(r.noise, file) {
-			kept = append(kept, entry)
-		}
-	}
-	gone := len(c.Items) - len(kept)
-	switch {
-	case gone == 0:
-		return
-	case len(kept) == 0:
-		b.Drop(it, schemas.Filtered, BrowserExtensions)
-		return
-	}
-	c.Items = kept
-	c.Save()
-	it.SetPayload(c.Bytes())
-	it.Header.SetItemCount(len(kept))
-	it.Quantity = len(kept)
-	b.Items = append(b.Items, &ingest.Item{
-		Item: schemas.Item{Header: it.Header, Payload: schemas.Bytes(nil)}, Category: it.Category, Type: it.Type,
-		Quantity: gone, Outcome: schemas.Filtered, Reason: BrowserExtensions,
-	})
 }
 
 // bareScheme is the scheme that a text is alone: of what has no host, such as

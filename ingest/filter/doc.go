@@ -2,7 +2,7 @@
 // extensions, old browsers, crawlers, a developer's own machine, and whatever
 // the project's lists of messages, releases, addresses and transactions name.
 //
-//	item ─▶ react-hydration-errors, chunk-load-error ─▶ invalid-csp ─▶ ip-address ─▶ release-version
+//	item ─▶ react-hydration-errors, chunk-load-error, log-message, trace-metric-name ─▶ invalid-csp ─▶ ip-address ─▶ release-version
 //	     ─▶ error-message ─▶ localhost ─▶ browser-extensions ─▶ legacy-browsers ─▶ web-crawlers
 //	     ─▶ filtered-transaction ─▶ kept
 //
@@ -15,7 +15,9 @@
 // reports through invalid-csp, localhost (of the page) and those that need only
 // the address, the release or the browser; sessions, standalone spans and NEL
 // reports through the latter. Of what browsers report as deprecations and the
-// like, entries that an extension caused go alone. Everything else passes.
+// like, entries that an extension caused go alone; of containers of logs and trace
+// metrics, those that a list names. Everything else passes. Sentry's custom-error
+// is a further name of error-message and has no list of its own.
 //
 // CSP reports are dominated by extensions, in-app browsers and filtering
 // proxies, which no site can do anything about: BrowserExtensions filters those

@@ -57,6 +57,13 @@ func (f *Filter) Apply(b *ingest.Batch) error {
 		}
 		if it.Header.Type == "log" && b.Request.Budget == ingest.BudgetReports {
 			r.reportLogs(b, it)
+		}
+		switch it.Header.Type {
+		case "log":
+			members(b, it, "body", r.logs, LogMessage)
+			continue
+		case "trace_metric":
+			members(b, it, "name", r.metrics, TraceMetricName)
 			continue
 		}
 		if name := r.decide(b, it); name != "" {

@@ -134,6 +134,10 @@ type Filters struct {
 	ReactHydrationErrors bool `yaml:"react_hydration_errors"`
 	// Errors about a part of the bundle that could not be loaded, as after a deployment.
 	ChunkLoadErrors bool `yaml:"chunk_load_errors"`
+	// Messages of logs, as globs; of a container only those that match are dropped.
+	LogMessages []string `yaml:"log_messages" validate:"max=500,dive,glob"`
+	// Names of trace metrics, as globs.
+	TraceMetrics []string `yaml:"trace_metrics" validate:"max=500,dive,glob"`
 }
 
 // Storm is the control of error storms.
