@@ -18,7 +18,15 @@ import (
 
 // CanaryParam is the query parameter by which a request names the canary it is
 // part of. It is in the query because proxies change headers far more often.
-const CanaryParam = "breakwater_canary"
+// With CanaryKeep after the id, what the request brings is stored and relayed;
+// else it ends at the door, with the outcome filtered and the reason canary.
+const (
+	CanaryParam = "breakwater_canary"
+	CanaryKeep  = ".keep"
+)
+
+// reasonCanary is the reason of what a canary brought only to be looked at.
+const reasonCanary = "canary"
 
 // Bounds of what canaries hold.
 const (
@@ -163,7 +171,7 @@ func (c *Canaries) named(r *http.Request) string {
 		return ""
 	}
 	q, _ := url.ParseQuery(r.URL.RawQuery)
-	id := q.Get(CanaryParam)
+	id, _ := strings.CutSuffix(q.Get(CanaryParam), CanaryKeep)
 	if _, ok := c.View(id); !ok {
 		return ""
 	}
@@ -256,6 +264,26 @@ func short(s string) string {
 		return s[:maxSightName]
 	}
 	return s
+}
+
+// canaryHeaders announces a limit that no SDK looks at, so that a canary's
+// sender can tell whether such headers reach it.
+func canaryHeaders(h http.Header) {
+	h["X-Sentry-Rate-Limits"] = []string{"1:canary:key:canary"}
+	h["Retry-After"] = []string{"1"}
+}
+
+// canaryEnd ends what a canary brought only to be looked at.
+func canaryEnd(b *Batch) {
+	if !b.Request.Canary {
+		return
+	}
+	for _, v := range b.Request.Query[CanaryParam] {
+		if strings.HasSuffix(v, CanaryKeep) {
+			return
+		}
+	}
+	b.dropAll(schemas.Filtered, reasonCanary)
 }
 
 // ForUsers is a stage that lets canaries by: they are the operator's, and must

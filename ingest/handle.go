@@ -211,6 +211,7 @@ func (d *door) decide(b *Batch) (err error) {
 			return RejectInternal.With(err)
 		}
 	}
+	canaryEnd(b)
 	return nil
 }
 

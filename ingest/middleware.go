@@ -73,7 +73,9 @@ func (d *door) observe(c echo.Context, next echo.HandlerFunc) {
 	now := d.opts.Now()
 	*v = visit{ResponseWriter: c.Response().Writer, id: newID(now), start: now, endpoint: "none"}
 	c.Response().Writer = v
-	v.canary, v.sighting = d.sight(c.Request())
+	if v.canary, v.sighting = d.sight(c.Request()); v.sighting != nil {
+		canaryHeaders(c.Response().Header())
+	}
 	d.metrics.inFlight.Inc()
 	if err := d.rescue(c, next); err != nil {
 		d.respondError(err, c)

@@ -34,6 +34,7 @@ type cli struct {
 	Serve    serveCmd    `cmd:"" default:"1" help:"Take reports, keep them, relay them (the default)."`
 	Check    checkCmd    `cmd:"" help:"Check the configuration, or what scrubbing does to a file."`
 	Routes   routesCmd   `cmd:"" help:"Try route templates on an access log before they cost series."`
+	Doctor   doctorCmd   `cmd:"" help:"Prove that the whole path works; name what does not, and the fix."`
 	Simulate simulateCmd `cmd:"" help:"Send believable traffic at a gateway and hold what was sent against its metrics."`
 	Health   healthCmd   `cmd:"" help:"Ask a running gateway whether it is well; for container health checks."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
