@@ -52,7 +52,7 @@ type Query struct {
 }
 
 // Rule is one rule of ours.
-type Rule struct{ Group, Name, Expr string }
+type Rule struct{ Name, Expr string }
 
 // Status of a result.
 type Status string
@@ -115,8 +115,11 @@ func Run(ctx context.Context, o Options) *Report {
 		x.machine()
 		if x.gateway(ctx) {
 			x.tls(ctx)
-			x.door(ctx)
-			x.vitals(ctx)
+			if x.door(ctx) {
+				x.vitals(ctx)
+			} else {
+				x.skip("vitals", "the public address has to work first")
+			}
 		} else {
 			x.skip("door", "the gateway does not run")
 			x.skip("vitals", "the gateway does not run")

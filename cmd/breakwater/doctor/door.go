@@ -33,7 +33,7 @@ type visit struct {
 }
 
 // door sends what browsers and apps send, and compares with what arrived.
-func (x *exam) door(ctx context.Context) {
+func (x *exam) door(ctx context.Context) (reached bool) {
 	client := &http.Client{
 		Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{TLSClientConfig: publicTLS(), DisableCompression: true},
@@ -42,11 +42,11 @@ func (x *exam) door(ctx context.Context) {
 	a, err := call(ctx, client, http.MethodGet, x.o.Public+"/api/0/relays/live/", nil, nil)
 	if err != nil {
 		x.fault("door", x.o.Public, "public_unreachable", bare(err))
-		return
+		return false
 	}
 	if a.status/100 == 3 {
 		x.fault("door", x.o.Public, "proxy_redirects", "to "+a.header.Get("Location"))
-		return
+		return false
 	}
 	if at, err := http.ParseTime(a.header.Get("Date")); err == nil {
 		x.clock(x.o.Public, at, before, time.Now())
@@ -67,6 +67,7 @@ func (x *exam) door(ctx context.Context) {
 			x.proxies(ctx)
 		}
 	}
+	return true
 }
 
 // visits are the project, key and origin to ask for: every key once, and every
@@ -194,7 +195,7 @@ func (d *doorway) post(ctx context.Context) bool {
 		return false
 	}
 	at := d.arrived(ctx, since)
-	if !d.taken("envelope", a, at) {
+	if !d.taken("envelope", a, at, len(d.envelope(""))) {
 		return false
 	}
 	exposed := strings.ToLower(a.header.Get("Access-Control-Expose-Headers"))
@@ -211,7 +212,7 @@ func (d *doorway) post(ctx context.Context) bool {
 }
 
 // taken judges an answer that should be a 200 of the gateway's.
-func (d *doorway) taken(check string, a *answer, at *ingest.Sighting) bool {
+func (d *doorway) taken(check string, a *answer, at *ingest.Sighting, sent int) bool {
 	switch {
 	case a.status/100 == 2 && at != nil:
 		return true
@@ -221,6 +222,8 @@ func (d *doorway) taken(check string, a *answer, at *ingest.Sighting) bool {
 		d.fault(check, d.subject, "proxy_body_limit", a.text())
 	case at == nil:
 		d.fault(check, d.subject, "proxy_route", a.text())
+	case at.Bytes != int64(sent) && at.Status != http.StatusUnauthorized && at.Reason != "cors":
+		d.fault(check, d.subject, "proxy_body_changed", fmt.Sprintf("%d bytes were sent, %d arrived; %s", sent, at.Bytes, a.text()))
 	case at.Reason == "cors":
 		d.fault(check, d.subject, "origin_refused", a.text())
 	case a.status == http.StatusTooManyRequests:
@@ -242,7 +245,7 @@ func (d *doorway) headerAuth(ctx context.Context) {
 	}
 	if at := d.arrived(ctx, since); at != nil && a.status == http.StatusUnauthorized && !slices.Contains(at.Headers, "x-sentry-auth") {
 		d.fault("key in a header", d.subject, "proxy_auth_header", a.text())
-	} else if d.taken("key in a header", a, at) {
+	} else if d.taken("key in a header", a, at, len(d.envelope(""))) {
 		d.ok("key in a header", d.subject, "X-Sentry-Auth arrives")
 	}
 }
@@ -262,7 +265,7 @@ func (d *doorway) gzip(ctx context.Context) {
 	at := d.arrived(ctx, since)
 	if at != nil && (a.status == http.StatusBadRequest || at.ContentEncoding != "gzip") {
 		d.fault("gzip", d.subject, "proxy_encoding", fmt.Sprintf("arrived with Content-Encoding %q, %d of %d bytes; %s", at.ContentEncoding, at.Bytes, buf.Len(), a.text()))
-	} else if d.taken("gzip", a, at) {
+	} else if d.taken("gzip", a, at, buf.Len()) {
 		d.ok("gzip", d.subject, "")
 	}
 }
@@ -290,7 +293,7 @@ func (d *doorway) binary(ctx context.Context) {
 	}
 	at := d.arrived(ctx, since)
 	if at == nil {
-		d.taken("binary replay", a, at)
+		d.taken("binary replay", a, at, len(body))
 		return
 	}
 	sum := sha256.Sum256(recording)
@@ -310,7 +313,8 @@ func (d *doorway) large(ctx context.Context) {
 	_, _ = rand.Read(data)
 	body := fmt.Appendf(nil, `{"event_id":%q}`+"\n"+`{"type":"attachment","length":%d,"filename":"canary.bin"}`+"\n", ingest.CanaryEventID(d.canary, 901), size)
 	since := d.count(ctx)
-	a, err := call(ctx, d.client, http.MethodPost, d.url("envelope", "", true), d.headers(), append(body, data...))
+	body = append(body, data...)
+	a, err := call(ctx, d.client, http.MethodPost, d.url("envelope", "", true), d.headers(), body)
 	if err != nil { // a proxy that cuts the connection while the body is on its way
 		if d.arrived(ctx, since) == nil {
 			d.fault("large body", d.subject, "proxy_body_limit", bare(err))
@@ -319,7 +323,7 @@ func (d *doorway) large(ctx context.Context) {
 		}
 		return
 	}
-	if d.taken("large body", a, d.arrived(ctx, since)) {
+	if d.taken("large body", a, d.arrived(ctx, since), len(body)) {
 		d.ok("large body", d.subject, bytesText(int64(size)))
 	}
 }
@@ -344,7 +348,7 @@ func (d *doorway) tunnel(ctx context.Context) {
 	at := d.arrived(ctx, since)
 	if at != nil && strings.TrimSuffix(at.Path, "/") != strings.TrimSuffix(path, "/") {
 		d.fault("tunnel", d.subject, "tunnel_rewritten", fmt.Sprintf("%s arrives as %s", path, at.Path))
-	} else if d.taken("tunnel", a, at) {
+	} else if d.taken("tunnel", a, at, len(d.envelope(dsn))) {
 		d.ok("tunnel", d.subject, path)
 	}
 }
@@ -397,12 +401,14 @@ func canaryEvent(id, dsn string, now time.Time) []byte {
 	if dsn != "" {
 		head = fmt.Sprintf(`{"event_id":%q,"sent_at":%q,"dsn":%q}`, id, now.UTC().Format(time.RFC3339Nano), dsn)
 	}
-	return fmt.Appendf(nil, `%s`+"\n"+`{"type":"event"}`+"\n"+`{"event_id":%q,"timestamp":%d,"platform":"other","level":"debug","environment":"breakwater-canary","release":"breakwater-canary@1.0.0","logger":"breakwater.doctor","message":{"formatted":"Breakwater canary: the path works"},"fingerprint":["breakwater-canary"],"tags":{"breakwater.canary":"true"}}`,
-		head, id, now.Unix())
+	payload := fmt.Appendf(nil, `{"event_id":%q,"timestamp":%d,"platform":"other","level":"debug","environment":"breakwater-canary","release":"breakwater-canary@1.0.0","logger":"breakwater.doctor","message":{"formatted":"Breakwater canary: the path works"},"fingerprint":["breakwater-canary"],"tags":{"breakwater.canary":"true"}}`,
+		id, now.Unix())
+	return append(fmt.Appendf(nil, "%s\n"+`{"type":"event","length":%d}`+"\n", head, len(payload)), payload...)
 }
 
 // canaryReport is a client report that reports nothing, in an envelope with an
 // id, so that its delivery is known.
 func canaryReport(id string, now time.Time) []byte {
-	return fmt.Appendf(nil, `{"event_id":%q,"sent_at":%q}`+"\n"+`{"type":"client_report"}`+"\n"+`{"timestamp":%d,"discarded_events":[]}`, id, now.UTC().Format(time.RFC3339Nano), now.Unix())
+	payload := fmt.Appendf(nil, `{"timestamp":%d,"discarded_events":[]}`, now.Unix())
+	return append(fmt.Appendf(nil, `{"event_id":%q,"sent_at":%q}`+"\n"+`{"type":"client_report","length":%d}`+"\n", id, now.UTC().Format(time.RFC3339Nano), len(payload)), payload...)
 }

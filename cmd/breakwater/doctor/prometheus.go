@@ -189,7 +189,7 @@ func (x *exam) rules(ctx context.Context) {
 		}
 		same := false
 		for _, h := range have {
-			same = same || squeeze(h.Query) == squeeze(want.Expr)
+			same = same || h.Query == want.Expr || x.formatted(ctx, h.Query) == x.formatted(ctx, want.Expr)
 			if h.Health == "err" {
 				x.fault("rules", h.Name, "rules_failing", h.LastError)
 			}
@@ -215,15 +215,16 @@ var (
 	// integerLe finds le="4", which Prometheus 3 never has: it writes "4.0".
 	integerLe = regexp.MustCompile(`le\s*=\s*"[0-9]+"`)
 	ours      = regexp.MustCompile(`\b(web_vitals|mobile|release|breakwater)_`)
-	spaces    = regexp.MustCompile(`\s+`)
-	tight     = regexp.MustCompile(`\s*([(){}\[\],=<>!~+*/-])\s*`)
 )
 
-// squeeze makes two texts of one expression equal: Prometheus prints them in a
-// form of its own.
-func squeeze(expr string) string {
-	s := spaces.ReplaceAllString(expr, " ")
-	return strings.Trim(tight.ReplaceAllString(s, "$1"), " ()")
+// formatted is an expression as this Prometheus prints it: it shows rules in a
+// form of its own, whatever the file looks like.
+func (x *exam) formatted(ctx context.Context, expr string) string {
+	var r struct{ Data string }
+	if err := getJSON(ctx, x.client, x.o.Prometheus+"/api/v1/format_query?query="+url.QueryEscape(expr), nil, &r); err != nil {
+		return expr
+	}
+	return r.Data
 }
 
 func (x *exam) prometheusMajor(ctx context.Context) int {

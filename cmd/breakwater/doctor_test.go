@@ -1,0 +1,593 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"breakwater/cmd/breakwater/config"
+	"breakwater/cmd/breakwater/doctor"
+	"breakwater/cmd/breakwater/monitoring"
+	"breakwater/relay/relaytest"
+)
+
+// patient is a server process of the tests: nginx, Prometheus, Alertmanager.
+func patient(t *testing.T, ready string, argv ...string) {
+	t.Helper()
+	path, err := exec.LookPath(argv[0])
+	if err != nil {
+		path, err = exec.LookPath("/usr/sbin/" + argv[0]) // not in everybody's path
+	}
+	if err != nil {
+		t.Fatalf("%s is missing: `make test` installs it", argv[0])
+	}
+	var out lockedBuffer
+	cmd := exec.Command(path, argv[1:]...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("%s said:\n%.3000s", argv[0], out.String())
+		}
+	})
+	eventually(t, 60*time.Second, func() error {
+		c, err := net.DialTimeout("tcp", ready, time.Second)
+		if err != nil {
+			return fmt.Errorf("%w\n%s", err, out.String())
+		}
+		return c.Close()
+	})
+}
+
+func writeFile(t *testing.T, name, content string) string {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// nginx runs a real one in front of a gateway. server holds directives of the
+// server block; location those of a location that passes all on.
+func nginx(t *testing.T, g *gateway, server, location string, more ...string) (base string) {
+	t.Helper()
+	dir, addr := t.TempDir(), freeAddr(t)
+	if location != "" {
+		location = "location / { proxy_pass http://" + g.public + "; " + location + " }"
+	}
+	listen := "listen " + addr
+	scheme := "http://"
+	if strings.Contains(server, "ssl_certificate") {
+		listen, scheme = listen+" ssl", "https://"
+	}
+	conf := "daemon off; worker_processes 1; master_process off; pid " + dir + "/pid; error_log stderr warn;\nevents { worker_connections 128; }\n" +
+		"http { access_log off; client_body_temp_path " + dir + "/b; proxy_temp_path " + dir + "/p; fastcgi_temp_path " + dir + "/f; uwsgi_temp_path " + dir + "/u; scgi_temp_path " + dir + "/s;\n" +
+		"server { " + listen + "; " + server + "\n" + strings.ReplaceAll(strings.Join(more, "\n"), "GATEWAY", g.public) + "\n" + location + " } }\n"
+	patient(t, addr, "nginx", "-p", dir, "-e", "stderr", "-c", writeFile(t, filepath.Join(dir, "nginx.conf"), conf))
+	return scheme + addr
+}
+
+const (
+	passAll   = "client_max_body_size 50m;"
+	forwarded = "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header Host $host;"
+)
+
+// healthyConfig is a gateway behind a proxy on this machine.
+func healthyConfig(dsn string) string {
+	return `server: {listen: "LISTEN", admin_listen: "ADMIN", trusted_proxies: ["127.0.0.0/8"]}
+spool: {dir: "DATA/spool", min_free: 0B, max_size: 1GiB}
+limits: {per_ip: {rate: 1000/s, burst: 10000}}
+projects:
+  - id: 1
+    name: shop
+    keys: [{public: ` + testKey + `, name: web}]
+    allowed_origins: ["https://shop.example", "*.shop.example"]
+    upstreams: [{name: sentry, type: sentry, dsn: "` + dsn + `", timeout: 1s}]
+`
+}
+
+// examine runs doctor with the gateway's own file and environment.
+func examine(t *testing.T, g *gateway, set func(*doctor.Options)) *doctor.Report {
+	t.Helper()
+	o := doctor.Options{Path: g.config, Patience: 20 * time.Second}
+	o.Config, o.Problem = config.Load(g.config, func(name string) (string, bool) {
+		if name == "BREAKWATER_DATA_DIR" {
+			return g.dir, true
+		}
+		return "", false
+	})
+	if set != nil {
+		set(&o)
+	}
+	return doctor.Run(t.Context(), o)
+}
+
+// names are the words of the faults found, each once.
+func names(r *doctor.Report) (list []string) {
+	for _, res := range r.Results {
+		if res.Status == doctor.Fault && !slices.Contains(list, res.Name) {
+			list = append(list, res.Name)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+func expectFaults(t *testing.T, r *doctor.Report, want ...string) {
+	t.Helper()
+	slices.Sort(want)
+	if got := names(r); !slices.Equal(got, want) {
+		t.Errorf("faults %v, want %v\n%s", got, want, asText(t, r.Results))
+	}
+	for _, res := range r.Results {
+		if res.Status == doctor.Fault && (res.Cause == "" || res.Fix == "") {
+			t.Errorf("%s names neither cause nor fix: %+v", res.Name, res)
+		}
+	}
+}
+
+// answering is an upstream that gives one answer.
+func answering(t *testing.T, status int, body string, header ...string) (dsn string) {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for i := 0; i+1 < len(header); i += 2 {
+			w.Header().Set(header[i], header[i+1])
+		}
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(body))
+	}))
+	t.Cleanup(s.Close)
+	return "http://" + testKey + "@" + strings.TrimPrefix(s.URL, "http://") + "/5"
+}
+
+// A gateway behind a real nginx, with real Prometheus and Alertmanager, and
+// nothing wrong: no fault and no warning.
+func TestDoctorFindsAHealthySystemHealthy(t *testing.T) {
+	up := startUpstream(t, relaytest.Options{})
+	g := newGateway(t, healthyConfig(up.DSN("5"))).start()
+	public := nginx(t, g, passAll, forwarded)
+	am := alertmanager(t)
+	prom := prometheusFor(t, promConfig(g.private, am, true))
+	eventually(t, 30*time.Second, func() error { return prom.hasRules() })
+	r := examine(t, g, func(o *doctor.Options) {
+		o.Public, o.Prometheus, o.Alertmanager, o.Rules = public, prom.url, am, ownRules()
+	})
+	expectFaults(t, r)
+	for _, res := range r.Results {
+		if res.Status != doctor.OK {
+			t.Errorf("%+v", res)
+		}
+	}
+	// The canary event came, marked; nobody's numbers moved.
+	if taken := up.Taken(); len(taken) != 2 { // one by doctor, one by the gateway
+		t.Errorf("the upstream got %d requests", len(taken))
+	}
+	for _, line := range strings.Split(g.scrape(), "\n") {
+		for _, family := range []string{"web_vitals_ratings_total{", "release_errors_total{", "release_sessions_total{", "web_vitals_lcp_seconds_count{"} {
+			if strings.HasPrefix(line, family) && !strings.HasSuffix(line, " 0") {
+				t.Errorf("a canary counts as a person's: %s", line)
+			}
+		}
+	}
+	if !strings.Contains(g.scrape(), `breakwater_canary_last_success_timestamp_seconds{path="errors"} 1.`) || !strings.Contains(g.scrape(), `breakwater_canary_last_success_timestamp_seconds{path="vitals"} 1.`) {
+		t.Error("the dead-man metric does not tell that the paths work")
+	}
+}
+
+// Each row is one thing wrong, and the one word that names it.
+func TestDoctorNamesWhatIsWrong(t *testing.T) {
+	ok := startUpstream(t, relaytest.Options{})
+	shared := newGateway(t, healthyConfig(ok.DSN("5"))).start()
+	certs := newAuthority(t)
+	proxy := func(server, location string, more ...string) func(*testing.T) *doctor.Report {
+		return func(t *testing.T) *doctor.Report {
+			public := nginx(t, shared, server, location, more...)
+			return examine(t, shared, func(o *doctor.Options) { o.Public = public })
+		}
+	}
+	upstream := func(dsn func(t *testing.T) string, set func(*doctor.Options)) func(*testing.T) *doctor.Report {
+		return func(t *testing.T) *doctor.Report { // the gateway itself keeps a good one
+			return examine(t, shared, func(o *doctor.Options) {
+				o.Config.Projects[0].Upstreams[0].DSN = config.Secret(dsn(t))
+				if set != nil {
+					set(o)
+				}
+			})
+		}
+	}
+	answer := func(status int, body string, header ...string) func(*testing.T) *doctor.Report {
+		return upstream(func(t *testing.T) string { return answering(t, status, body, header...) }, nil)
+	}
+	tls := func(cert, key string, set func(*doctor.Options)) func(*testing.T) *doctor.Report {
+		return func(t *testing.T) *doctor.Report {
+			public := nginx(t, shared, passAll+"ssl_certificate "+cert+"; ssl_certificate_key "+key+";", forwarded)
+			return examine(t, shared, func(o *doctor.Options) {
+				o.Public, o.CAFile = public, certs.file
+				if set != nil {
+					set(o)
+				}
+			})
+		}
+	}
+	for _, row := range []struct {
+		name string
+		want string
+		run  func(t *testing.T) *doctor.Report
+	}{
+		// Between clients and the gateway: a real nginx.
+		{"CORS headers stripped by the proxy", "proxy_cors", proxy(passAll, forwarded+"proxy_hide_header Access-Control-Allow-Origin; proxy_hide_header Access-Control-Expose-Headers;")},
+		{"preflights answered by the proxy", "proxy_preflight", proxy(passAll, forwarded+"if ($request_method = OPTIONS) { return 403; }")},
+		{"limit headers eaten by the proxy", "proxy_limit_headers", proxy(passAll, forwarded+"proxy_hide_header X-Sentry-Rate-Limits; proxy_hide_header Retry-After;")},
+		{"X-Sentry-Auth eaten by the proxy", "proxy_auth_header", proxy(passAll, forwarded+`proxy_set_header X-Sentry-Auth "";`)},
+		{"Content-Encoding eaten by the proxy", "proxy_encoding", proxy(passAll, forwarded+`proxy_set_header Content-Encoding "";`)},
+		{"tunnel's path rewritten", "tunnel_rewritten", proxy(passAll, forwarded, "location = /t { proxy_pass http://GATEWAY/api/tunnel; "+forwarded+" }")},
+		{"tunnel's path not passed on", "proxy_route", proxy(passAll, forwarded, "location = /t { return 404; }")},
+		{"bodies limited by the proxy", "proxy_body_limit", proxy("client_max_body_size 1m;", forwarded)},
+		{"bodies dropped by the proxy", "proxy_body_changed", proxy(passAll, forwarded, "location ~ envelope { proxy_pass http://GATEWAY; "+forwarded+" proxy_pass_request_body off; proxy_set_header Content-Length \"\"; }")},
+		{"redirect to https", "proxy_redirects", proxy("return 301 https://errors.example$request_uri;", "")},
+		{"proxy not trusted", "proxy_untrusted", func(t *testing.T) *doctor.Report {
+			g := newGateway(t, strings.Replace(healthyConfig(ok.DSN("5")), `, trusted_proxies: ["127.0.0.0/8"]`, "", 1)).start()
+			public := nginx(t, g, passAll, forwarded)
+			return examine(t, g, func(o *doctor.Options) { o.Public = public })
+		}},
+		{"proxy that hides its client", "proxy_no_address", proxy(passAll, "proxy_set_header Host $host;")},
+		{"origin not allowed", "origin_refused", func(t *testing.T) *doctor.Report {
+			return examine(t, shared, func(o *doctor.Options) { o.Origins = []string{"https://other.example"} })
+		}},
+		{"expired certificate", "certificate_expired", tls(certs.issue(t, "127.0.0.1", -time.Hour))},
+		{"certificate of another name", "certificate_name", tls(certs.issue(t, "errors.example", time.Hour*2400))},
+		{"certificate of an unknown authority", "certificate_chain", func(t *testing.T) *doctor.Report {
+			cert, key, _ := certs.issue(t, "127.0.0.1", time.Hour*2400)
+			return tls(cert, key, func(o *doctor.Options) { o.CAFile = "" })(t)
+		}},
+		{"nobody at the public address", "public_unreachable", func(t *testing.T) *doctor.Report {
+			return examine(t, shared, func(o *doctor.Options) { o.Public = "http://" + freeAddr(t) })
+		}},
+
+		// The gateway and its machine.
+		{"configuration with a mistake", "config_invalid", func(t *testing.T) *doctor.Report {
+			return examine(t, newGateway(t, healthyConfig("no dsn at all")), nil)
+		}},
+		{"gateway not running", "gateway_down", func(t *testing.T) *doctor.Report {
+			return examine(t, newGateway(t, healthyConfig(ok.DSN("5"))), nil)
+		}},
+		{"port taken by another program", "port_taken", func(t *testing.T) *doctor.Report {
+			g := newGateway(t, healthyConfig(ok.DSN("5")))
+			l, err := net.Listen("tcp", g.private)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.NotFoundHandler()}
+			go func() { _ = s.Serve(l) }()
+			t.Cleanup(func() { _ = s.Close() })
+			return examine(t, g, nil)
+		}},
+		{"wrong admin token", "token_refused", func(t *testing.T) *doctor.Report {
+			g := newGateway(t, strings.Replace(healthyConfig(ok.DSN("5")), "server: {", `server: {admin_token: "0123456789abcdef-real", `, 1)).start()
+			return examine(t, g, func(o *doctor.Options) { o.Config.Server.AdminToken = "0123456789abcdef-other" })
+		}},
+		{"read-only folder", "dir_not_writable", func(t *testing.T) *doctor.Report {
+			dir := mounted(t, unix.MS_RDONLY, "size=1m")
+			return examine(t, shared, func(o *doctor.Options) { o.Config.Spool.Dir = dir })
+		}},
+		{"full disk", "disk_full", func(t *testing.T) *doctor.Report {
+			dir := mounted(t, 0, "size=2m")
+			writeFile(t, filepath.Join(dir, "fill"), strings.Repeat("x", 1536<<10))
+			return examine(t, shared, func(o *doctor.Options) { o.Config.Spool.Dir, o.Config.Spool.MaxSize = dir, 1<<20 })
+		}},
+		{"clock off by an hour", "clock_off", answer(200, `{}`, "Date", time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat))},
+		{"log server not there", "log_unreachable", func(t *testing.T) *doctor.Report {
+			return examine(t, shared, func(o *doctor.Options) {
+				o.Config.Logs.Outputs = []config.Output{{Type: "syslog", Network: "tcp", Address: freeAddr(t)}}
+			})
+		}},
+
+		// Upstreams.
+		{"wrong key", "upstream_key", answer(403, `{"detail":"invalid key: no such sentry_key"}`)},
+		{"closed project", "upstream_closed", answer(403, `{"detail":"project is disabled"}`)},
+		{"key or project, as Sentry says it", "upstream_project", answer(403, `{"detail":"event submission rejected with_reason: ProjectId"}`)},
+		{"wrong region", "upstream_region", upstream(func(*testing.T) string { return "http://" + testKey + "@o1.ingest.sentry.io/5" }, func(o *doctor.Options) {
+			wrong, right := answering(t, 403, `{"detail":"event submission rejected with_reason: ProjectId"}`), answering(t, 200, `{}`)
+			o.Transport = resolving(map[string]string{"o1.ingest.sentry.io": wrong, "o1.ingest.us.sentry.io": wrong, "o1.ingest.de.sentry.io": right})
+		})},
+		{"upstream limits", "upstream_limited", answer(429, ``, "Retry-After", "60")},
+		{"upstream fails", "upstream_failing", answer(502, `bad gateway`)},
+		{"upstream redirects", "upstream_redirect", answer(301, ``, "Location", "https://elsewhere.example/")},
+		{"no ingest there", "upstream_not_found", answer(404, `not here`)},
+		{"upstream refuses a good event", "upstream_rejects", answer(400, `{"detail":"no"}`)},
+		{"name without an address", "upstream_dns", upstream(func(*testing.T) string { return "http://" + testKey + "@no-such-host.invalid/5" }, nil)},
+		{"upstream not running", "upstream_refused", upstream(func(t *testing.T) string { return "http://" + testKey + "@" + freeAddr(t) + "/5" }, nil)},
+		{"upstream silent", "upstream_timeout", upstream(func(t *testing.T) string {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = l.Close() })
+			return "http://" + testKey + "@" + l.Addr().String() + "/5"
+		}, nil)},
+		{"upstream's certificate", "upstream_certificate", upstream(func(t *testing.T) string {
+			s := httptest.NewTLSServer(http.NotFoundHandler())
+			t.Cleanup(s.Close)
+			return "https://" + testKey + "@" + strings.TrimPrefix(s.URL, "https://") + "/5"
+		}, nil)},
+		{"upstream is the gateway", "upstream_loop", upstream(func(*testing.T) string { return "http://" + testKey + "@" + shared.public + "/1" }, nil)},
+	} {
+		t.Run(row.name, func(t *testing.T) { expectFaults(t, row.run(t), row.want) })
+	}
+}
+
+// What comes behind the gateway: real Prometheus and Alertmanager.
+func TestDoctorAsksPrometheusAndAlertmanager(t *testing.T) {
+	up := startUpstream(t, relaytest.Options{})
+	g := newGateway(t, healthyConfig(up.DSN("5"))).start()
+	am := alertmanager(t)
+	old := strings.Replace(string(monitoring.Rules(monitoring.Links{})), "> 0", "> 1000", 1)
+	for _, row := range []struct {
+		name   string
+		want   []string
+		config string
+		flags  []string
+		am     string
+	}{
+		{"not scraping", []string{"prometheus_not_scraping"}, promConfig("", am, true), nil, am},
+		{"scrape fails", []string{"prometheus_scrape_fails"}, strings.Replace(promConfig(g.private, am, true), "job_name: breakwater\n", "job_name: breakwater\n    metrics_path: /nothing\n", 1), nil, am},
+		{"native histograms only", []string{"prometheus_native_only"}, promConfig(g.private, am, true), []string{"--enable-feature=native-histograms"}, am},
+		{"rules not loaded", []string{"rules_missing"}, promConfig(g.private, am, false), nil, am},
+		{"rules of another version", []string{"rules_old"}, promConfig(g.private, am, true) + "\x00" + old, nil, am},
+		{"no Alertmanager in Prometheus", []string{"prometheus_no_alertmanager"}, promConfig(g.private, "", true), nil, am},
+		{"Alertmanager not there", []string{"alertmanager_unreachable"}, promConfig(g.private, am, true), nil, "http://" + freeAddr(t)},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			prom := prometheusFor(t, row.config, row.flags...)
+			if row.name != "rules not loaded" {
+				eventually(t, 30*time.Second, prom.hasRules)
+			}
+			r := examine(t, g, func(o *doctor.Options) {
+				o.Prometheus, o.Alertmanager, o.Rules, o.Patience = prom.url, row.am, ownRules(), 10*time.Second
+			})
+			expectFaults(t, r, row.want...)
+		})
+	}
+	t.Run("Prometheus not there", func(t *testing.T) {
+		r := examine(t, g, func(o *doctor.Options) { o.Prometheus = "http://" + freeAddr(t) })
+		expectFaults(t, r, "prometheus_unreachable")
+	})
+	t.Run("a bucket named as Prometheus 3 never does", func(t *testing.T) {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/api/v1/status/buildinfo":
+				_, _ = w.Write([]byte(`{"status":"success","data":{"version":"3.8.0"}}`))
+			case "/api/v1/rules":
+				_, _ = w.Write([]byte(`{"status":"success","data":{"groups":[{"name":"mine","rules":[{"name":"slow","query":"sum(rate(web_vitals_lcp_seconds_bucket{le=\"4\"}[5m]))","health":"ok"}]}]}}`))
+			case "/api/v1/alertmanagers":
+				_, _ = w.Write([]byte(`{"status":"success","data":{"activeAlertmanagers":[{"url":"http://am"}]}}`))
+			default:
+				_, _ = fmt.Fprintf(w, `{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[0,"%d"]}]}}`, 1<<40)
+			}
+		}))
+		defer s.Close()
+		r := examine(t, g, func(o *doctor.Options) { o.Prometheus = s.URL })
+		got := names(r)
+		if !slices.Contains(got, "prometheus_le") {
+			t.Errorf("faults %v", got)
+		}
+	})
+}
+
+// The command's table, its JSON and its exit code, and rounds of --watch.
+func TestDoctorCommand(t *testing.T) {
+	up := startUpstream(t, relaytest.Options{})
+	g := newGateway(t, healthyConfig(up.DSN("5"))).start()
+	t.Setenv("BREAKWATER_DATA_DIR", g.dir)
+	var out, errs bytes.Buffer
+	if code := run([]string{"doctor", "--config", g.config}, &out, &errs); code != exitGood {
+		t.Errorf("exit %d\n%s%s", code, out.String(), errs.String())
+	}
+	var r doctor.Report
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil || len(r.Results) < 12 {
+		t.Errorf("%v: %d results", err, len(r.Results))
+	}
+	if text := renderExamination(&r); !strings.Contains(text, "no fault") || !strings.Contains(text, "tunnel") {
+		t.Error(text)
+	}
+	out.Reset()
+	if code := run([]string{"doctor", "--config", g.config, "--from", "https://other.example"}, &out, &errs); code != exitFault || !strings.Contains(out.String(), "origin_refused") {
+		t.Errorf("exit %d\n%s", code, out.String())
+	}
+	before := len(up.Taken())
+	ctx, stop := context.WithCancel(t.Context())
+	d, watched := &doctorCmd{Patience: 10 * time.Second, Every: time.Second, JSON: true}, make(chan error, 1)
+	var lines lockedBuffer
+	go func() { watched <- d.watch(ctx, &cli{Config: g.config}, &lines) }()
+	eventually(t, 30*time.Second, func() error {
+		if !strings.Contains(lines.String(), `"faults": 0`) || len(up.Taken()) < before+4 {
+			return errors.New("no two rounds yet: " + lines.String())
+		}
+		return nil
+	})
+	stop()
+	if err := <-watched; err != nil {
+		t.Error(err)
+	}
+	for _, req := range up.Taken()[before:] {
+		for _, it := range req.Items {
+			if it.Header.Type != "client_report" {
+				t.Errorf("--watch sent a %s", it.Header.Type)
+			}
+		}
+	}
+}
+
+// resolving sends requests for names to servers of the test.
+func resolving(servers map[string]string) http.RoundTripper {
+	return &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		host, _, _ := net.SplitHostPort(addr)
+		dsn, ok := servers[host]
+		if !ok {
+			return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+		}
+		at := dsn[strings.Index(dsn, "@")+1 : strings.LastIndex(dsn, "/")]
+		return (&net.Dialer{}).DialContext(ctx, network, at)
+	}}
+}
+
+// mounted is a small file system of its own; mounting one needs root.
+func mounted(t *testing.T, flags uintptr, options string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", flags, options); err != nil {
+		t.Skipf("mounting a small disk is not permitted here: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	return dir
+}
+
+// promConfig scrapes a target and knows an Alertmanager, each "" for none.
+func promConfig(target, am string, rules bool) string {
+	c := "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}\n"
+	if rules {
+		c += "rule_files: [rules.yml]\n"
+	}
+	if am != "" {
+		c += "alerting: {alertmanagers: [{static_configs: [{targets: [\"" + strings.TrimPrefix(am, "http://") + "\"]}]}]}\n"
+	}
+	if target != "" {
+		c += "scrape_configs:\n  - job_name: breakwater\n    static_configs: [{targets: [\"" + target + "\"]}]\n"
+	}
+	return c
+}
+
+type examined struct{ url string }
+
+// hasRules tells whether the rules file was read.
+func (e examined) hasRules() error {
+	var r struct {
+		Data struct {
+			Groups []struct{ Name string }
+		}
+	}
+	resp, err := http.Get(e.url + "/api/v1/rules")
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&r); err != nil {
+		return err
+	}
+	if len(r.Data.Groups) == 0 {
+		return errors.New("no rules")
+	}
+	return nil
+}
+
+// prometheusFor runs a real Prometheus; after a zero byte config may hold other
+// rules than ours.
+func prometheusFor(t *testing.T, config string, flags ...string) examined {
+	t.Helper()
+	config, rules, other := strings.Cut(config, "\x00")
+	if !other {
+		rules = string(monitoring.Rules(monitoring.Links{}))
+	}
+	dir, addr := t.TempDir(), freeAddr(t)
+	writeFile(t, filepath.Join(dir, "rules.yml"), rules)
+	patient(t, addr, append([]string{
+		"prometheus", "--config.file=" + writeFile(t, filepath.Join(dir, "prometheus.yml"), config),
+		"--storage.tsdb.path=" + filepath.Join(dir, "data"), "--web.listen-address=" + addr, "--log.level=warn",
+	}, flags...)...)
+	return examined{"http://" + addr}
+}
+
+func alertmanager(t *testing.T) string {
+	t.Helper()
+	dir, addr := t.TempDir(), freeAddr(t)
+	conf := writeFile(t, filepath.Join(dir, "alertmanager.yml"), "route: {receiver: on-call}\nreceivers: [{name: on-call}]\n")
+	patient(t, addr, "prometheus-alertmanager", "--config.file="+conf, "--storage.path="+dir, "--web.listen-address="+addr, "--cluster.listen-address=", "--log.level=warn")
+	return "http://" + addr
+}
+
+// authority issues certificates for tests.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	dir  string
+	file string
+	n    int64
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	a := &authority{dir: t.TempDir()}
+	var err error
+	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	a.cert = &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Authority of a test"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour * 365), KeyUsage: x509.KeyUsageCertSign,
+	}
+	a.file = a.write(t, "ca.pem", "CERTIFICATE", a.sign(t, a.cert, &a.key.PublicKey))
+	return a
+}
+
+func (a *authority) sign(t *testing.T, c *x509.Certificate, key any) []byte {
+	t.Helper()
+	der, err := x509.CreateCertificate(rand.Reader, c, a.cert, key, a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+func (a *authority) write(t *testing.T, name, kind string, der []byte) string {
+	t.Helper()
+	return writeFile(t, filepath.Join(a.dir, name), string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})))
+}
+
+// issue makes a certificate that is valid for so long from now; the third value
+// is for the callers that take three.
+func (a *authority) issue(t *testing.T, host string, valid time.Duration) (cert, key string, _ func(*doctor.Options)) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.n++
+	c := &x509.Certificate{SerialNumber: big.NewInt(1 + a.n), Subject: pkix.Name{CommonName: host}, NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(valid)}
+	if ip := net.ParseIP(host); ip != nil {
+		c.IPAddresses = []net.IP{ip}
+	} else {
+		c.DNSNames = []string{host}
+	}
+	der, err := x509.MarshalECPrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprintf("%d", a.n)
+	return a.write(t, name+".pem", "CERTIFICATE", a.sign(t, c, &k.PublicKey)), a.write(t, name+".key", "EC PRIVATE KEY", der), nil
+}
