@@ -68,6 +68,7 @@ var libraries = []only{
 	{"github.com/goccy/go-yaml", []string{"cmd/breakwater/config", "cmd/breakwater/config/generate", "cmd/breakwater/monitoring"}, "YAML is for people and for Prometheus; nothing inside speaks it"},
 	{"github.com/invopop/jsonschema", []string{"cmd/breakwater/config/generate"}, "the schema is made when the code is, not when it runs"},
 	{"github.com/getsentry/sentry-go", []string{"ingest", "cmd/breakwater"}, "it is for the gateway's own errors and for the events made of other protocols' reports; what passes through stays bytes"},
+	{"github.com/grafana/grafana-foundation-sdk", []string{"cmd/breakwater/monitoring"}, "dashboards are data for Grafana, made in one place"},
 	{"github.com/yuin/goldmark", []string{"cmd/breakwater/monitoring"}, "Markdown is how runbooks are written; pages are templates"},
 	{"github.com/mikelolasagasti/xz", []string{"ingest/minidump"}, "only crash uploaders pack with xz"},
 	{"github.com/tinylib/msgp", []string{"ingest/minidump"}, "only sentry-native speaks MessagePack, beside its dumps"},

@@ -31,13 +31,14 @@ const (
 type cli struct {
 	Config string `help:"Configuration file; without one: one project, a key made at the first start." short:"c" type:"path" env:"BREAKWATER_CONFIG"`
 
-	Serve    serveCmd    `cmd:"" default:"1" help:"Take reports, keep them, relay them (the default)."`
-	Check    checkCmd    `cmd:"" help:"Check the configuration, or what scrubbing does to a file."`
-	Routes   routesCmd   `cmd:"" help:"Try route templates on an access log before they cost series."`
-	Doctor   doctorCmd   `cmd:"" help:"Prove that the whole path works; name what does not, and the fix."`
-	Simulate simulateCmd `cmd:"" help:"Send believable traffic at a gateway and hold what was sent against its metrics."`
-	Health   healthCmd   `cmd:"" help:"Ask a running gateway whether it is well; for container health checks."`
-	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Serve      serveCmd      `cmd:"" default:"1" help:"Take reports, keep them, relay them (the default)."`
+	Check      checkCmd      `cmd:"" help:"Check the configuration, or what scrubbing does to a file."`
+	Routes     routesCmd     `cmd:"" help:"Try route templates on an access log before they cost series."`
+	Doctor     doctorCmd     `cmd:"" help:"Prove that the whole path works; name what does not, and the fix."`
+	Dashboards dashboardsCmd `cmd:"" help:"Dashboards, rules, alerts and runbooks for Prometheus and Grafana."`
+	Simulate   simulateCmd   `cmd:"" help:"Send believable traffic at a gateway and hold what was sent against its metrics."`
+	Health     healthCmd     `cmd:"" help:"Ask a running gateway whether it is well; for container health checks."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 
 const description = `Breakwater takes errors and Web Vitals from browsers and phones, answers 200 once they are on disk, relays errors to Sentry and shows vitals to Prometheus.

@@ -9,8 +9,8 @@ import (
 )
 
 var (
-	section = regexp.MustCompile(`(?m)^## (.+)$`)
-	block   = regexp.MustCompile("(?s)```sh\n(.*?)```")
+	headings = regexp.MustCompile(`(?m)^## (.+)$`)
+	fenced   = regexp.MustCompile("(?s)```sh\n(.*?)```")
 )
 
 // Every alert has a page of the same four parts, and no page is left of an
@@ -26,13 +26,13 @@ func TestRunbooks(t *testing.T) {
 	}
 	for _, b := range books {
 		var parts []string
-		for _, m := range section.FindAllStringSubmatch(b.Markdown, -1) {
+		for _, m := range headings.FindAllStringSubmatch(b.Markdown, -1) {
 			parts = append(parts, m[1])
 		}
 		if !strings.HasPrefix(b.Markdown, "# "+b.Name+"\n") || !slices.Equal(parts, []string{"Meaning", "Impact", "First three commands", "Silencing"}) {
 			t.Errorf("%s: parts %q", b.Name, parts)
 		}
-		commands := block.FindStringSubmatch(b.Markdown)
+		commands := fenced.FindStringSubmatch(b.Markdown)
 		if commands == nil || len(strings.Split(strings.TrimSpace(commands[1]), "\n")) != 3 {
 			t.Errorf("%s: not three commands first: %q", b.Name, commands)
 		}
