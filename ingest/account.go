@@ -89,11 +89,22 @@ func (b *Batch) dropAll(o schemas.Outcome, reason string) {
 
 // dropFrom ends what the n-th and later records of the batch were to hold: all
 // of it for the first, else the n-th event and those after it (the first
-// record keeps everything that is not a further event; see Record.Split).
-func (b *Batch) dropFrom(n int, o schemas.Outcome, reason string) {
+// record keeps everything that is not a further event; see Record.Split). spans
+// says that before those there was one record of OTLP spans.
+func (b *Batch) dropFrom(n int, spans bool, o schemas.Outcome, reason string) {
 	if n == 0 {
 		b.dropAll(o, reason)
 		return
+	}
+	if spans {
+		if n--; n == 0 {
+			for _, it := range b.Items {
+				if it.Header.Type != schemas.OTLPSpans {
+					b.Drop(it, o, reason)
+				}
+			}
+			return
+		}
 	}
 	mains := 0
 	for _, it := range b.Items {

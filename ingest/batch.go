@@ -162,6 +162,21 @@ func (b *Batch) Alive() []*Item {
 	return alive
 }
 
+// records are what goes to the spool, each for the upstreams that take it: OTLP
+// spans first, if there are some (spans), then the rest, one for each event.
+func (b *Batch) records() (list []*schemas.Record, spans bool) {
+	p := b.Request.Project
+	rec := b.Record(p.Destinations)
+	if own := rec.Extract(schemas.OTLPSpans); own != nil {
+		own.Meta.Destinations = p.OTLP
+		list, spans = append(list, own), true
+	}
+	if len(rec.Envelope.Items) > 0 {
+		list = append(list, rec.Split()...)
+	}
+	return list, spans
+}
+
 // Record is what goes to the spool: the items alive, in their order.
 func (b *Batch) Record(destinations []string) *schemas.Record {
 	rec := &schemas.Record{

@@ -30,6 +30,9 @@ type Endpoint struct {
 	// Reply is the answer to success; the zero value is 200 with {"id": …}.
 	// Batch.Reply goes before it.
 	Reply Reply
+	// Refuse writes a refusal in the protocol's own form, for a request with
+	// these headers; nil, or nothing from it, is {"detail", "causes"}.
+	Refuse func(h http.Header, rej *Rejection) *Reply
 	// MaxBody bounds the body, on the wire and decompressed; nil means
 	// Config.RequestSize and Config.DecompressedSize.
 	MaxBody func(*Config) int64
@@ -65,6 +68,8 @@ const (
 	AuthTunnel
 	// AuthKey reads ?key=, ?sentry_key=, X-Breakwater-Key and X-Api-Key.
 	AuthKey
+	// AuthAny is AuthSentry and AuthKey: exporters can be told either.
+	AuthAny
 )
 
 // takesDSN tells whether an envelope header's dsn means something here.
@@ -87,6 +92,10 @@ func BeaconBody(c *Config) int64 { return c.BeaconSize }
 
 // EventBody is the MaxBody of endpoints that take one event.
 func EventBody(c *Config) int64 { return c.EventSize }
+
+// RequestBody is the MaxBody of endpoints that take a batch of small things: as
+// much as four events.
+func RequestBody(c *Config) int64 { return 4 * c.EventSize }
 
 func (ep *Endpoint) methods() []string {
 	if len(ep.Methods) == 0 {

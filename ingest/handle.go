@@ -17,6 +17,7 @@ func (d *door) handler(ep *Endpoint) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		v, r := visitOf(c), c.Request()
 		v.endpoint = ep.Name
+		v.refuse = ep.Refuse
 		if ep.Credentials {
 			echoOrigin(c.Response().Header(), r)
 		}
@@ -228,10 +229,11 @@ func (d *door) append(ctx context.Context, b *Batch) (taken bool, err error) {
 		return false, nil
 	}
 	// A batch of several events is several records: upstreams take one event at a time.
-	for n, rec := range b.Record(b.Request.Project.Destinations).Split() {
+	records, spans := b.records()
+	for n, rec := range records {
 		if err := d.opts.Sink.Append(context.WithoutCancel(ctx), rec); err != nil {
 			rej := fullness(err)
-			b.dropFrom(n, rej.Outcome, rej.Reason)
+			b.dropFrom(n, spans, rej.Outcome, rej.Reason)
 			return n > 0, rej
 		}
 	}

@@ -53,8 +53,9 @@ type visit struct {
 	outcome  schemas.Outcome      // "" for what carries no items
 	marks    [stepCount]time.Time // ends of the steps, for traces
 	refused  *Rejection
-	canary   string    // the canary it is part of, "" for all but an operator's probes
-	sighting *Sighting // what is kept of it; nil likewise
+	canary   string                               // the canary it is part of, "" for all but an operator's probes
+	sighting *Sighting                            // what is kept of it; nil likewise
+	refuse   func(http.Header, *Rejection) *Reply // the endpoint's own form of refusals
 }
 
 var visits = sync.Pool{New: func() any { return new(visit) }}
@@ -87,7 +88,7 @@ func (d *door) observe(c echo.Context, next echo.HandlerFunc) {
 	d.line(v, status, took)
 	d.trace(v, c.Request().Method, status, took)
 	c.Response().Writer = v.ResponseWriter
-	v.ResponseWriter, v.refused = nil, nil
+	v.ResponseWriter, v.refused, v.refuse = nil, nil, nil
 	visits.Put(v)
 }
 

@@ -15,8 +15,10 @@ type Project struct {
 	Aliases []string
 	Origins Origins
 	Release ReleaseRule
-	// Destinations are the names of the upstreams every accepted item goes to.
+	// Destinations are the names of the upstreams every accepted item goes to,
+	// OTLP those that take spans from OTLP and Faro clients, and nothing else.
 	Destinations []string
+	OTLP         []string
 	// ForwardIP passes the client's address on to upstreams (off when scrubbed).
 	ForwardIP bool
 }

@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 
@@ -18,21 +20,46 @@ const (
 	maxAhead       = time.Minute
 )
 
+// Origin is what an event's protocol knows beside the report.
+type Origin struct {
+	// Protocol becomes the sdk's name: breakwater.<protocol>.
+	Protocol string
+	// Received is when the report came.
+	Received time.Time
+	// UserAgent of the browser and URL of the page, "" when unknown.
+	UserAgent, URL string
+	// Platform is Sentry's word, where the report's own says too little.
+	Platform string
+	// Fingerprint is the client's own grouping.
+	Fingerprint []string
+}
+
+// NewEventItem makes an item of NewEvent. The error is a fault of ours.
+func NewEventItem(r *schemas.CrashReport, id string, o Origin) (*Item, error) {
+	payload, err := json.Marshal(NewEvent(r, id, o))
+	if err != nil {
+		return nil, RejectInternal.With(fmt.Errorf("writing an event: %w", err))
+	}
+	return NewItem(schemas.Item{Header: schemas.NewItemHeader("event", "content_type", "application/json"), Payload: schemas.Bytes(payload)}), nil
+}
+
 // NewEvent makes the Sentry event of a report, for the protocols whose clients
-// speak no Sentry: the crash API, Faro, OpenTelemetry. protocol becomes the
-// sdk's name, id is the event id, at the time of arrival, userAgent the client's,
-// "" when unknown.
+// speak no Sentry: the crash API, Faro, OpenTelemetry. id is the event id.
 //
 // A report keeps its own time however old it is. Without one, with one before
 // the year 2000 (a clock that was never set) or more than a minute after its
 // arrival it gets the time of arrival, as Sentry does with those of the future;
 // what it said stays in the context "crash_report".
-func NewEvent(protocol string, r *schemas.CrashReport, id string, at time.Time, userAgent string) *sentry.Event {
+func NewEvent(r *schemas.CrashReport, id string, o Origin) *sentry.Event {
+	at := o.Received
 	ev := &sentry.Event{
 		EventID: sentry.EventID(id), Timestamp: at.UTC(), Platform: platform(r.Platform), Level: level(r),
-		Sdk:     sentry.SdkInfo{Name: "breakwater." + protocol, Version: "1"},
-		Release: r.Release, Dist: string(r.Dist), Environment: r.Environment, Message: r.Message,
+		Sdk:     sentry.SdkInfo{Name: "breakwater." + o.Protocol, Version: "1"},
+		Release: r.Release, Dist: string(r.Dist), Environment: r.Environment, Message: r.Message, Fingerprint: o.Fingerprint,
 		Tags: words(r.Tags), Contexts: contexts(r), Breadcrumbs: breadcrumbs(r.Breadcrumbs),
+	}
+	if o.Platform != "" {
+		ev.Platform = o.Platform
 	}
 	if t, ok := r.Time(); ok {
 		if t.Year() < firstYear || t.After(at.Add(maxAhead)) {
@@ -44,8 +71,12 @@ func NewEvent(protocol string, r *schemas.CrashReport, id string, at time.Time, 
 	if u := r.User; u != nil {
 		ev.User = sentry.User{ID: string(u.ID), Email: u.Email, Username: u.Username, Name: u.Name, IPAddress: u.IPAddress, Data: words(u.Data)}
 	}
-	if userAgent != "" && ev.Platform == "javascript" {
-		ev.Request = &sentry.Request{Headers: map[string]string{"User-Agent": userAgent}}
+	agent := o.UserAgent != "" && ev.Platform == "javascript"
+	if agent || o.URL != "" {
+		ev.Request = &sentry.Request{URL: o.URL}
+	}
+	if agent {
+		ev.Request.Headers = map[string]string{"User-Agent": o.UserAgent}
 	}
 	exceptions(ev, r)
 	return ev
@@ -147,7 +178,7 @@ func frames(list []schemas.CrashFrame, native bool) []sentry.Frame {
 		f := &out[i]
 		*f = sentry.Frame{Function: in.Function, Module: in.Module, Filename: in.Filename, AbsPath: in.AbsPath, Lineno: in.Lineno, Colno: in.Colno}
 		if strings.HasSuffix(path, "bundle") && native {
-			f.Filename, f.AbsPath = fileNames(path, true)
+			f.Filename, f.AbsPath = FileNames(path, true)
 		}
 		if f.InApp = inApp(path, in.Module); in.InApp != nil {
 			f.InApp = *in.InApp

@@ -46,8 +46,21 @@ func (d *door) respondError(err error, c echo.Context) {
 	if rej.Status == http.StatusRequestTimeout {
 		h.Set("Connection", "close")
 	}
-	body := append([]byte(`{"detail":`), schemas.QuoteString(rej.Detail)...)
-	for i, cause := range rej.Causes {
+	answer := Reply{ContentType: echo.MIMEApplicationJSON, Body: rej.JSON("")}
+	if v.refuse != nil {
+		if own := v.refuse(c.Request().Header, rej); own != nil {
+			answer = *own
+		}
+	}
+	if err := c.Blob(rej.Status, answer.ContentType, answer.Body); err != nil {
+		d.opts.Logger.Debug().Err(err).Msg("client went away before the answer")
+	}
+}
+
+// members are the members of a refusal's JSON object.
+func (r *Rejection) members() []byte {
+	body := append([]byte(`"detail":`), schemas.QuoteString(r.Detail)...)
+	for i, cause := range r.Causes {
 		if i == 0 {
 			body = append(body, `,"causes":[`...)
 		} else {
@@ -55,13 +68,16 @@ func (d *door) respondError(err error, c echo.Context) {
 		}
 		body = append(body, schemas.QuoteString(cause)...)
 	}
-	if len(rej.Causes) > 0 {
+	if len(r.Causes) > 0 {
 		body = append(body, ']')
 	}
-	body = append(body, '}')
-	if err := c.Blob(rej.Status, echo.MIMEApplicationJSON, body); err != nil {
-		d.opts.Logger.Debug().Err(err).Msg("client went away before the answer")
-	}
+	return body
+}
+
+// JSON is a refusal's object with further members in front, such as
+// `"code":3,`.
+func (r *Rejection) JSON(more string) []byte {
+	return append(append([]byte("{"+more), r.members()...), '}')
 }
 
 // refusalOf is the answer to whatever a handler or the router returned. Only

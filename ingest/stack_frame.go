@@ -18,15 +18,15 @@ func (f rawFrame) frame(native bool) sentry.Frame {
 	if f.addr != "" {
 		out.AddrMode = "rel:0"
 	}
-	out.Filename, out.AbsPath = fileNames(f.file, native && !f.native)
+	out.Filename, out.AbsPath = FileNames(f.file, native && !f.native)
 	out.InApp = !f.native && inApp(f.file, f.module)
 	return out
 }
 
-// fileNames are the short and the full name of a script: for an address its
+// FileNames are the short and the full name of a script: for an address its
 // path and itself, for a React Native bundle app:///name twice, which is what
 // source maps are uploaded for.
-func fileNames(file string, native bool) (name, abs string) {
+func FileNames(file string, native bool) (name, abs string) {
 	if file == "" || strings.HasPrefix(file, "[") || file == "<anonymous>" || file == "native" {
 		return file, ""
 	}

@@ -137,8 +137,14 @@ var itemTypes = map[string]ItemType{
 	"trace_metric":     {CategoryTraceMetric, false, false, true},
 	// Sentry counts NEL reports as nothing. Here they share the budget of what
 	// browsers report by themselves, so that a broken network cannot flood.
-	"nel": {CategorySecurity, false, false, true},
+	"nel":     {CategorySecurity, false, false, true},
+	OTLPSpans: {CategorySpan, false, false, true},
 }
+
+// OTLPSpans is the gateway's own item type for spans on their way to an OTLP
+// upstream: the payload is TracesData in OTLP's JSON form. No client may send
+// it, and no other upstream gets it.
+const OTLPSpans = "otlp_spans"
 
 // LookupItemType returns what is known of a type; ok is false for unknown
 // types, which are kept and forwarded.

@@ -40,12 +40,17 @@ var otlpNames = [...][3]string{
 // be lists of lists.
 const MaxOTLPDepth = 100
 
+// MaxOTLPRecord bounds a record, a resource and a scope, in bytes as they were
+// sent: decoded, protobuf can take forty times as much.
+const MaxOTLPRecord = 512 << 10
+
 // Errors of WalkOTLP, beside JSON errors.
 var (
 	ErrOTLPDepth = errors.New("OTLP request is nested too deeply")
 	ErrOTLPWire  = errors.New("OTLP request is not valid protobuf")
 
-	errNotHex = errors.New("an id is not hexadecimal")
+	errTooLong = errors.New("more than a record may have")
+	errNotHex  = errors.New("an id is not hexadecimal")
 )
 
 // OTLPRecord is one log record, span or metric, not decoded yet, with what it
@@ -74,6 +79,9 @@ func (r *OTLPRecord) Decode(m proto.Message) error {
 }
 
 func decodeOTLP(raw []byte, asJSON bool, m proto.Message) error {
+	if len(raw) > MaxOTLPRecord {
+		return errTooLong
+	}
 	if asJSON {
 		return UnmarshalOTLP(raw, m)
 	}
@@ -114,14 +122,14 @@ func (w *otlpWalk) json(body jsontext.Value) {
 		group := OTLPRecord{json: true}
 		if raw, ok := Lookup(r, "resource"); ok && raw.Kind() != 'n' {
 			group.Resource = &resourcepb.Resource{}
-			group.err = UnmarshalOTLP(raw, group.Resource)
+			group.err = decodeOTLP(raw, true, group.Resource)
 		}
 		scopes, _ := Lookup(r, w.names[1])
 		for s := range Elements(scopes) {
 			under := group
 			if raw, ok := Lookup(s, "scope"); ok && raw.Kind() != 'n' {
 				under.Scope = &commonpb.InstrumentationScope{}
-				under.err = errors.Join(under.err, UnmarshalOTLP(raw, under.Scope))
+				under.err = errors.Join(under.err, decodeOTLP(raw, true, under.Scope))
 			}
 			records, _ := Lookup(s, w.names[2])
 			for raw := range Elements(records) {

@@ -50,6 +50,35 @@ func copyHeader(h EnvelopeHeader) EnvelopeHeader {
 	return EmptyHeader()
 }
 
+// Extract moves the items of a type into a record of their own, whose envelope
+// has an empty header; nil when there are none.
+func (r *Record) Extract(typ string) *Record {
+	n := 0
+	for i := range r.Envelope.Items {
+		if r.Envelope.Items[i].Header.Type == typ {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	own := &Record{Meta: r.Meta, Envelope: Envelope{Header: EmptyHeader()}}
+	own.Meta.EventID, own.Meta.Release, own.Meta.Fingerprint, own.Meta.Counts = "", "", "", nil
+	items, counts := r.Envelope.Items, r.Meta.Counts
+	r.Envelope.Items, r.Meta.Counts = nil, nil
+	for i := range items {
+		to := r
+		if items[i].Header.Type == typ {
+			to = own
+		}
+		to.Envelope.Items = append(to.Envelope.Items, items[i])
+		if i < len(counts) {
+			to.Meta.Counts = append(to.Meta.Counts, counts[i])
+		}
+	}
+	return own
+}
+
 // NameByEvent gives a record, and its envelope, the id of its first event, as
 // that event's payload has it; without an event it has none.
 func (r *Record) NameByEvent() {

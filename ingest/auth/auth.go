@@ -179,6 +179,8 @@ func credentials(h ingest.Head) (claim, bool, error) {
 		return claim{}, false, nil
 	case ingest.AuthKey:
 		return plainKey(h)
+	case ingest.AuthAny:
+		return anyCredentials(h)
 	}
 	return sentryCredentials(h.Header, h.Query, h.Key)
 }
@@ -217,6 +219,25 @@ func sentryCredentials(header http.Header, query map[string][]string, pathKey st
 		add(basic)
 	}
 	return c, found, err
+}
+
+// anyCredentials takes what Sentry's protocol knows and what our own endpoints
+// know; the same key from both is one key.
+func anyCredentials(h ingest.Head) (claim, bool, error) {
+	c, found, err := sentryCredentials(h.Header, h.Query, h.Key)
+	if err != nil {
+		return c, found, err
+	}
+	plain, also, err := plainKey(h)
+	switch {
+	case err != nil || !also:
+		return c, found, err
+	case found && plain.key != c.key:
+		return c, true, ingest.RejectMultipleAuth
+	case found:
+		return c, true, nil
+	}
+	return plain, true, nil
 }
 
 // plainKey reads the key of our own endpoints; the same key in several places

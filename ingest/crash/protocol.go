@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -62,7 +59,7 @@ type fate struct {
 // ingest.RejectEmpty, RejectDepth, RejectJSON, RejectNothingUsable, RejectBusy,
 // and what reading the body fails with.
 func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader) (*ingest.Batch, error) {
-	raw, err := io.ReadAll(body)
+	raw, err := req.ReadAll(body)
 	if err != nil {
 		return nil, fmt.Errorf("reading a crash report: %w", err)
 	}
@@ -106,7 +103,7 @@ func (p *Protocol) events(b *ingest.Batch, in *schemas.CrashRequest) (fates []*f
 		f := &fate{index: r.Index, id: r.EventID()}
 		fates = append(fates, f)
 		if f.id == "" {
-			f.id = newID()
+			f.id = ingest.NewEventID()
 		} else {
 			f.repeat = seen[f.id]
 			seen[f.id] = true
@@ -118,18 +115,15 @@ func (p *Protocol) events(b *ingest.Batch, in *schemas.CrashRequest) (fates []*f
 				f.claim, f.repeat = claim, state == ingest.Again
 			}
 		}
-		payload := []byte(nil)
-		if !f.repeat {
+		if f.repeat {
+			f.item = ingest.Refused("event", 1, schemas.Filtered, ingest.ReasonRepeat)
+		} else {
 			if skew.Abs() > Skew {
 				r.Shift(skew)
 			}
-			if payload, err = json.Marshal(ingest.NewEvent("crash", r, f.id, req.ReceivedAt, req.UserAgent)); err != nil {
-				return fates, ingest.RejectInternal.With(fmt.Errorf("writing an event: %w", err))
+			if f.item, err = ingest.NewEventItem(r, f.id, ingest.Origin{Protocol: "crash", Received: req.ReceivedAt, UserAgent: req.UserAgent}); err != nil {
+				return fates, err
 			}
-		}
-		f.item = ingest.NewItem(schemas.Item{Header: schemas.NewItemHeader("event", "content_type", "application/json"), Payload: schemas.Bytes(payload)})
-		if f.repeat {
-			f.item.Outcome, f.item.Reason = schemas.Filtered, ingest.ReasonRepeat
 		}
 		b.Items = append(b.Items, f.item)
 	}
@@ -140,9 +134,7 @@ func (p *Protocol) events(b *ingest.Batch, in *schemas.CrashRequest) (fates []*f
 func refuse(b *ingest.Batch, in *schemas.CrashRequest) {
 	var causes []string
 	for _, r := range in.Rejected {
-		it := ingest.NewItem(schemas.Item{Header: schemas.NewItemHeader("event"), Payload: schemas.Bytes(nil)})
-		it.Outcome, it.Reason = schemas.Invalid, r.Reason
-		b.Items = append(b.Items, it)
+		b.Items = append(b.Items, ingest.Refused("event", 1, schemas.Invalid, r.Reason))
 		if len(causes) < maxCauses {
 			cause := r.Cause
 			if in.Batch {
@@ -229,12 +221,4 @@ func (f *fate) status() string {
 		return "duplicate"
 	}
 	return "accepted"
-}
-
-// newID makes a random (version 4) UUID without dashes.
-func newID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return hex.EncodeToString(b[:])
 }

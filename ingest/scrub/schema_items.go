@@ -1,5 +1,7 @@
 package scrub
 
+import "breakwater/schemas"
+
 var (
 	spanData = &node{flags: freeFlags, kids: attributeKids}
 	attrs    = &node{flags: freeFlags, does: attributes, kids: attributeKids}
@@ -70,6 +72,23 @@ var (
 		"aggregates": {flags: freeFlags, elem: &node{flags: freeFlags, typ: inSession, kids: sessionKids}},
 	})}
 
+	// otlpSpans is TracesData in OTLP's JSON form: attributes are lists of
+	// {"key": …, "value": {"stringValue": …}}, where the key counts for the value.
+	otlpSpans = func() *node {
+		kept := join(ids, with(kept, "traceId", "spanId", "parentSpanId", "traceState", "startTimeUnixNano", "endTimeUnixNano", "timeUnixNano",
+			"kind", "flags", "code", "version", "schemaUrl", "droppedAttributesCount", "droppedEventsCount", "droppedLinksCount"))
+		list := func(n *node) *node { return &node{flags: freeFlags, elem: n} }
+		event := &node{flags: freeFlags, kids: join(kept, kids{"name": typed})}
+		link := &node{flags: freeFlags, kids: kept}
+		span := &node{flags: freeFlags, typ: inSpan, kids: join(kept, kids{
+			"name": route, "events": list(event), "links": list(link),
+			"status": {flags: freeFlags, kids: join(kept, kids{"message": text})},
+		})}
+		scope := &node{flags: freeFlags, kids: join(kept, kids{"scope": {flags: freeFlags, kids: join(kept, kids{"name": typed})}, "spans": list(span)})}
+		resource := &node{flags: freeFlags, kids: join(kept, kids{"scopeSpans": list(scope)})}
+		return &node{flags: freeFlags, kids: kids{"resourceSpans": list(resource)}}
+	}()
+
 	checkIn = &node{flags: freeFlags, kids: join(with(kept, "check_in_id", "monitor_slug", "status", "duration", "environment", "release"),
 		kids{"monitor_config": deep, "contexts": contexts})}
 
@@ -136,7 +155,7 @@ var roots = map[string]*node{
 	"trace_metric": container(metric, nil),
 	"session":      session, "sessions": session, "check_in": checkIn,
 	"profile": profile, "profile_chunk": profile,
-	"client_report": deep,
+	"client_report": deep, schemas.OTLPSpans: otlpSpans,
 }
 
 // remarkable are the types whose payloads carry _meta.

@@ -50,8 +50,8 @@ func (d *decoder) item(h schemas.ItemHeader, payload io.Reader) error {
 	distrust(h)
 	it := ingest.NewItem(schemas.Item{Header: h, Payload: schemas.Bytes(nil)})
 	d.batch.Items = append(d.batch.Items, it)
-	if h.Type == "integration" { // a word between Relays
-		d.refuse(it, "forbidden_type", ingest.RejectEnvelope.Because("item type integration is internal"))
+	if h.Type == "integration" || h.Type == schemas.OTLPSpans { // a word between Relays, and one of ours
+		d.refuse(it, "forbidden_type", ingest.RejectEnvelope.Because("item type "+h.Type+" is internal"))
 		return nil
 	}
 	b := boundsOf(h, d.config)

@@ -1,0 +1,52 @@
+package otlp
+
+import (
+	"errors"
+
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+
+	"breakwater/schemas"
+)
+
+// span keeps a span for an OTLP upstream, and makes an event of each exception
+// that it recorded. An error is one of reading it.
+func (d *decoder) span(rec *schemas.OTLPRecord) error {
+	span := &tracepb.Span{}
+	if err := rec.Decode(span); err != nil {
+		return err
+	}
+	before := d.spans.Len()
+	if err := d.spend(2 * len(rec.Bytes())); err != nil {
+		return err
+	}
+	if err := d.spans.Add(rec, span); err != nil {
+		return err
+	}
+	if grown := d.spans.Len() - before - 2*len(rec.Bytes()); grown > 0 {
+		if err := d.spend(grown); err != nil && !errors.Is(err, errSpent) {
+			return err
+		}
+	}
+	for i, ev := range span.GetEvents() {
+		if ev.GetName() != "exception" {
+			continue
+		}
+		e, ok := exceptionOf(ev.GetAttributes())
+		if !ok {
+			continue
+		}
+		// What the span says of its surroundings holds for its events.
+		a := of(rec, append(ev.GetAttributes()[:len(ev.GetAttributes()):len(ev.GetAttributes())], span.GetAttributes()...))
+		o := occasion{
+			about: a, trace: id(span.GetTraceId(), 16), span: id(span.GetSpanId(), 8), level: "error", index: ordinal(d.records, i),
+			details: []schemas.Attribute{schemas.TextAttribute("span.name", cut(span.GetName(), maxKey))},
+		}
+		o.at, _ = schemas.OTLPTime(ev.GetTimeUnixNano())
+		if err := d.event(e, o); errors.Is(err, errSpent) {
+			d.drop("event", schemas.Invalid, reasonTooLarge, 1) // the span itself was taken
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
