@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"bytes"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 
@@ -116,14 +115,7 @@ func Refused(typ string, n int, o schemas.Outcome, reason string) *Item {
 	return it
 }
 
-// NewEventID makes a random (version 4) UUID without dashes.
-func NewEventID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return uuid(b)
-}
-
-// DerivedID makes an id of what it stands for, in the form of NewEventID: the
+// DerivedID makes an id of what it stands for, in the form of schemas.NewEventID: the
 // same parts give the same id, so that a request sent again brings the same
 // events, and an upstream that has them knows.
 func DerivedID(parts ...string) string {
@@ -134,10 +126,6 @@ func DerivedID(parts ...string) string {
 	}
 	var b [16]byte
 	copy(b[:], h.Sum(nil))
-	return uuid(b)
-}
-
-func uuid(b [16]byte) string {
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	return hex.EncodeToString(b[:])
 }

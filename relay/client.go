@@ -30,6 +30,8 @@ type ClientConfig struct {
 	Header http.Header
 	// Username and Password are sent as basic authentication, unless empty.
 	Username, Password string
+	// Secrets are further texts that must not stand in an error.
+	Secrets []string
 	// ConnectTimeout, TLS handshake not included. 3 s.
 	ConnectTimeout time.Duration
 	// Connections is how many idle ones are kept. 8.
@@ -82,7 +84,7 @@ func NewClient(c ClientConfig) (*Client, error) {
 	t := NewTransport(TransportConfig{ConnectTimeout: c.ConnectTimeout, Connections: c.Connections, RootCAs: c.RootCAs})
 	cl := &Client{cfg: c, transport: t}
 	cl.client = &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	for _, s := range []string{c.Password, c.Header.Get("Authorization")} {
+	for _, s := range append([]string{c.Password, c.Header.Get("Authorization")}, c.Secrets...) {
 		if s != "" {
 			cl.secrets = append(cl.secrets, s)
 		}

@@ -12,6 +12,7 @@ import (
 	"breakwater/relay/elastic"
 	"breakwater/relay/file"
 	"breakwater/relay/loki"
+	"breakwater/relay/otlp"
 	"breakwater/relay/sentry"
 	"breakwater/relay/spool"
 	"breakwater/relay/syslog"
@@ -62,7 +63,9 @@ func destinations(c *config.Config, limits *sentry.Limits, now func() time.Time)
 				limiter, _ = up.(relay.Limiter)
 			}
 			list = append(list, d)
-			limiters[p.Name] = append(limiters[p.Name], limiter)
+			if !u.TakesSpans() { // which says nothing about the items of the others
+				limiters[p.Name] = append(limiters[p.Name], limiter)
+			}
 		}
 	}
 	return list, limiters, nil
@@ -100,6 +103,15 @@ func destination(p *config.Project, u config.Upstream, limits *sentry.Limits, no
 			Server: syslog.Server{Network: u.Network, Address: u.Address, RootCAs: authorities}, Facility: u.Facility,
 			FullEvent: u.FullEvent, Timeout: u.Timeout.Duration(),
 		})
+	case "otlp":
+		oc := otlp.Config{
+			URL: u.URL, Headers: map[string]string{}, Username: u.Username, Password: u.Password.Reveal(), Encoding: u.Encoding,
+			Timeout: u.Timeout.Duration(), Concurrency: u.Concurrency, Version: versionText(), RootCAs: authorities, Now: now,
+		}
+		for name, value := range u.Headers {
+			oc.Headers[name] = value.Reveal()
+		}
+		return otlp.New(oc)
 	case "file":
 		return file.New(file.Config{Path: u.Path, MaxSize: u.MaxSize.Bytes(), Keep: u.Keep, FullEvent: u.FullEvent})
 	}
@@ -114,5 +126,9 @@ func keyOf(u config.Upstream) string {
 	if u.CAFile != "" {
 		ca, _ = os.ReadFile(u.CAFile) // checked; a fault shows when it is used
 	}
-	return fmt.Sprintf("%+v|%s|%s|%s|%x", u, u.DSN.Reveal(), u.APIKey.Reveal(), u.Password.Reveal(), sha256.Sum256(ca))
+	headers := map[string]string{}
+	for name, value := range u.Headers {
+		headers[name] = value.Reveal()
+	}
+	return fmt.Sprintf("%+v|%s|%s|%s|%q|%x", u, u.DSN.Reveal(), u.APIKey.Reveal(), u.Password.Reveal(), headers, sha256.Sum256(ca))
 }

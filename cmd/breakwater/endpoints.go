@@ -8,6 +8,7 @@ import (
 	"breakwater/ingest/beacon"
 	"breakwater/ingest/crash"
 	"breakwater/ingest/minidump"
+	"breakwater/ingest/otlp"
 	"breakwater/ingest/report"
 	"breakwater/ingest/sentry"
 )
@@ -23,6 +24,12 @@ func (a *app) endpoints(cfg *config.Config) []ingest.Endpoint {
 	}
 	vitals := &beacon.Protocol{ToSentry: func(project string) bool { return toSentry[project] }}
 	nothing, taken := ingest.Reply{Empty: true}, ingest.Reply{Status: http.StatusAccepted}
+	signal := func(name string, p *otlp.Protocol) ingest.Endpoint {
+		return ingest.Endpoint{
+			Name: "otlp_" + name, Paths: []string{"/api/:project/integration/otlp/v1/" + name, "/api/:project/otlp/v1/" + name, "/otlp/v1/" + name},
+			Auth: ingest.AuthAny, Protocol: p, Credentials: true, Refuse: otlp.Refuse, MaxBody: ingest.RequestBody,
+		}
+	}
 	return []ingest.Endpoint{
 		{Name: "envelope", Paths: []string{"/api/:project/envelope"}, Auth: ingest.AuthEnvelope, Protocol: envelope},
 		{Name: "tunnel", Paths: []string{ingest.TunnelPath}, Auth: ingest.AuthTunnel, Protocol: envelope},
@@ -39,6 +46,7 @@ func (a *app) endpoints(cfg *config.Config) []ingest.Endpoint {
 			Name: "nel", Paths: []string{"/api/:project/nel"}, Protocol: &report.Protocol{Types: report.NELTypes},
 			Budget: ingest.BudgetReports, Credentials: true, Reply: nothing, MaxBody: ingest.EventBody, Limited: func() ingest.Reply { return nothing },
 		},
+		signal("logs", otlp.Logs()), signal("traces", otlp.Traces()), signal("metrics", otlp.Metrics()),
 		{Name: "crash", Paths: []string{"/api/:project/crash"}, Auth: ingest.AuthKey, Protocol: &crash.Protocol{Repeats: a.crashes}, Credentials: true, MaxBody: ingest.EventBody},
 		{Name: "minidump", Paths: []string{"/api/:project/minidump"}, Protocol: &minidump.Protocol{}, Upload: true, Limited: minidump.Refused},
 		{Name: "unreal", Paths: []string{"/api/:project/unreal/:key"}, Protocol: &minidump.Unreal{}, Upload: true, Limited: minidump.Refused},

@@ -59,7 +59,11 @@ func directory(c *config.Config) *ingest.Directory {
 			ip.Keys = append(ip.Keys, ingest.Key{Public: k.Public, Name: k.Name})
 		}
 		for _, u := range p.Upstreams {
-			ip.Destinations = append(ip.Destinations, u.Name)
+			if u.TakesSpans() {
+				ip.OTLP = append(ip.OTLP, u.Name)
+			} else {
+				ip.Destinations = append(ip.Destinations, u.Name)
+			}
 		}
 		list = append(list, ip)
 	}

@@ -59,7 +59,7 @@ type fate struct {
 // ingest.RejectEmpty, RejectDepth, RejectJSON, RejectNothingUsable, RejectBusy,
 // and what reading the body fails with.
 func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader) (*ingest.Batch, error) {
-	raw, err := req.ReadAll(body)
+	raw, err := req.ReadAll(body, req.Settings().EventSize)
 	if err != nil {
 		return nil, fmt.Errorf("reading a crash report: %w", err)
 	}
@@ -103,7 +103,7 @@ func (p *Protocol) events(b *ingest.Batch, in *schemas.CrashRequest) (fates []*f
 		f := &fate{index: r.Index, id: r.EventID()}
 		fates = append(fates, f)
 		if f.id == "" {
-			f.id = ingest.NewEventID()
+			f.id = schemas.NewEventID()
 		} else {
 			f.repeat = seen[f.id]
 			seen[f.id] = true

@@ -110,7 +110,7 @@ func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader
 	if !ok {
 		return nil, ingest.RejectContentType.Because("OTLP is application/json or application/x-protobuf")
 	}
-	raw, err := req.ReadAll(body)
+	raw, err := req.ReadAll(body, ingest.RequestBody(req.Settings()))
 	if err != nil {
 		return nil, err
 	}

@@ -3,8 +3,10 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"sort"
 	"strconv"
+	"strings"
 
 	"breakwater/schemas"
 )
@@ -62,6 +64,9 @@ func (c *checker) checkProject(at string, p Project) {
 		names.take(c, key+".name", u.Name, "name", "give each upstream of a project its own name")
 		c.checkUpstream(key, u)
 	}
+	if len(p.Upstreams) > 0 && !slices.ContainsFunc(p.Upstreams, func(u Upstream) bool { return !u.TakesSpans() }) {
+		c.add(at+".upstreams", "has only upstreams of type otlp, which take spans: errors would have nowhere to go", "add one of another type; {type: sentry} without a dsn holds them")
+	}
 	c.checkLimit(at+".limits.per_key", p.Limits.PerKey)
 	for _, name := range sortedKeys(p.Limits.Categories) {
 		c.checkLimit(at+".limits.categories."+name, p.Limits.Categories[name])
@@ -101,6 +106,14 @@ func (c *checker) checkUpstream(key string, u Upstream) {
 	if u.Password != "" && u.Username == "" {
 		c.add(key+".username", "is missing; password needs it", "add username here")
 	}
+	for _, name := range sortedKeys(u.Headers) {
+		if slices.Contains(ownHeaders, strings.ToLower(name)) {
+			c.add(key+".headers."+name, "is set by the gateway itself", "remove it")
+		}
+		if !printable(u.Headers[name].Reveal()) {
+			c.add(key+".headers."+name, "value holds characters that a header cannot carry", "use printable ASCII")
+		}
+	}
 	if u.Encoding == "zstd" && u.Type != "sentry" {
 		c.add(key+".encoding", "zstd is not understood by "+u.Type, "use gzip or none")
 	}
@@ -108,6 +121,13 @@ func (c *checker) checkUpstream(key string, u Upstream) {
 	if u.Type == "file" {
 		c.checkFile(key+".path", u.Path)
 	}
+}
+
+// ownHeaders are those that say what a body is, and for whom.
+var ownHeaders = []string{"content-type", "content-encoding", "content-length", "transfer-encoding", "host", "connection"}
+
+func printable(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -14,6 +14,7 @@ var (
 		"loki":          {[]string{"url"}, []string{"encoding", "concurrency", "tenant", "labels", "username", "password", "ca_file", "full_event"}, anyUpstream},
 		"syslog":        {[]string{"address"}, []string{"network", "facility", "ca_file", "full_event"}, anyUpstream},
 		"file":          {[]string{"path"}, []string{"max_size", "keep", "full_event"}, anyUpstream},
+		"otlp":          {[]string{"url"}, []string{"encoding", "concurrency", "headers", "username", "password", "ca_file"}, anyUpstream},
 	}
 
 	anyOutput   = []string{"type"}

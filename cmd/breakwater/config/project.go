@@ -52,39 +52,41 @@ type Release struct {
 type Upstream struct {
 	// Name of the upstream, once per project: it names the queue in the spool and in metrics. When empty, the type.
 	Name string `yaml:"name" validate:"name"`
-	// Kind of upstream: sentry (and everything that speaks its protocol), elasticsearch, loki, syslog or file.
-	Type string `yaml:"type" validate:"oneof=sentry elasticsearch loki syslog file"`
-	// For sentry, elasticsearch and loki: deliveries at the same time.
+	// Kind of upstream: sentry (and everything that speaks its protocol), elasticsearch, loki, syslog, file, or otlp, which takes the spans of OpenTelemetry and Faro clients and nothing else.
+	Type string `yaml:"type" validate:"oneof=sentry elasticsearch loki syslog file otlp"`
+	// For sentry, elasticsearch, loki and otlp: deliveries at the same time.
 	Concurrency int `yaml:"concurrency" validate:"min=1,max=256"`
 	// Time for one delivery.
 	Timeout Duration `yaml:"timeout" validate:"between=100ms 10m"`
 	// Attempts before a report becomes a dead letter; 0 tries until spool.max_age.
 	MaxAttempts int `yaml:"max_attempts" validate:"min=0,max=1000000"`
-	// For sentry, elasticsearch and loki: compression of requests, gzip, zstd or none.
+	// For sentry, elasticsearch, loki and otlp: compression of requests, gzip, zstd or none.
 	Encoding string `yaml:"encoding" validate:"oneof=gzip zstd none"`
 	// For sentry: where to. When empty, reports are held in the spool until a DSN is given.
 	DSN Secret `yaml:"dsn" validate:"omitempty,dsn"`
-	// For elasticsearch and loki: address, without user and password.
+	// For elasticsearch, loki and otlp: address, without user and password; for otlp without /v1/traces, which is added.
 	URL string `yaml:"url" validate:"omitempty,httpurl"`
 	// For elasticsearch: index or data stream; {project} stands for the project's name.
 	Index string `yaml:"index" validate:"omitempty,index"`
 	// For elasticsearch: API key, instead of user and password.
 	APIKey Secret `yaml:"api_key" validate:"max=4096"`
-	// For elasticsearch and loki: user of HTTP basic authentication.
+	// For elasticsearch, loki and otlp: user of HTTP basic authentication.
 	Username string `yaml:"username" validate:"max=256"`
-	// For elasticsearch and loki: password of HTTP basic authentication.
+	// For elasticsearch, loki and otlp: password of HTTP basic authentication.
 	Password Secret `yaml:"password" validate:"max=4096"`
 	// For loki: tenant (X-Scope-OrgID).
 	Tenant string `yaml:"tenant" validate:"omitempty,max=150,printascii"`
 	// For loki: further labels of every line, the same for all reports.
 	Labels map[string]string `yaml:"labels" validate:"max=10,dive,keys,labelname,endkeys,max=200"`
+	// For otlp: headers of every request, such as an API key.
+	Headers map[string]Secret `yaml:"headers" validate:"max=20,dive,keys,headername,endkeys,min=1,max=4096"`
 	// For syslog: transport udp, tcp or tls.
 	Network string `yaml:"network" validate:"oneof=udp tcp tls"`
 	// For syslog: server as host:port.
 	Address string `yaml:"address" validate:"omitempty,hostport"`
 	// For syslog: facility, such as user, daemon or local0.
 	Facility string `yaml:"facility" validate:"facility"`
-	// For elasticsearch, loki and syslog with network tls: PEM file of the certificate authority, when it is not a public one.
+	// For elasticsearch, loki, otlp and syslog with network tls: PEM file of the certificate authority, when it is not a public one.
 	CAFile string `yaml:"ca_file" validate:"max=4096"`
 	// For elasticsearch, loki, syslog and file: adds the whole payload of a report to its document, as one text.
 	FullEvent bool `yaml:"full_event"`
@@ -95,6 +97,10 @@ type Upstream struct {
 	// For file: how many old files are kept.
 	Keep int `yaml:"keep" validate:"min=0,max=1000"`
 }
+
+// TakesSpans tells whether the upstream gets the spans of OpenTelemetry and
+// Faro clients; it then gets nothing else.
+func (u Upstream) TakesSpans() bool { return u.Type == "otlp" }
 
 // Held tells whether reports for this upstream wait in the spool because
 // nobody said where to send them.

@@ -37,6 +37,7 @@ const (
 	tunnelPattern    = `^/[A-Za-z0-9_.~-]+(/[A-Za-z0-9_.~-]+)*/?$`
 	indexPattern     = `^[a-z0-9{][a-z0-9_.{}+-]{0,199}$`
 	labelPattern     = `^[a-zA-Z_][a-zA-Z0-9_]{0,63}$`
+	headerPattern    = `^[A-Za-z0-9!#$%&'*+.^_|~-]{1,100}$`
 	routePattern     = `^/$|^(/([^/:*?#\s]+|:[A-Za-z_][A-Za-z0-9_]*))*(/\*)?/?$`
 	ruleNamePattern  = `^[A-Za-z0-9_-]{1,64}$`
 	originPattern    = `^(\*|((https?|\*)://)?(\*\.)?[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?(:[0-9]{1,5})?/?)$`
@@ -45,7 +46,7 @@ const (
 // patterns are the tags that are a pattern and nothing more.
 var patterns = map[string]string{
 	"name": namePattern, "publickey": publicKeyPattern, "alias": aliasPattern, "index": indexPattern,
-	"labelname": labelPattern, "route": routePattern, "rulename": ruleNamePattern, "origin": originPattern, "tunnelpath": tunnelPattern,
+	"labelname": labelPattern, "headername": headerPattern, "route": routePattern, "rulename": ruleNamePattern, "origin": originPattern, "tunnelpath": tunnelPattern,
 }
 
 // words are the tags this package adds to the validator for texts.
@@ -55,6 +56,7 @@ var words = map[string]word{
 	"alias":         matches(aliasPattern, "is neither a public key nor a project id", "use 32 lower-case hexadecimal digits, or decimal digits"),
 	"index":         matches(indexPattern, "is not the name of an index", "use lower-case letters, digits, _ . + and -; {project} stands for the project's name"),
 	"labelname":     matches(labelPattern, "is not the name of a label", "use letters, digits and _, beginning with a letter"),
+	"headername":    matches(headerPattern, "is not the name of a header", "use letters, digits and -"),
 	"route":         routeWord,
 	"rulename":      matches(ruleNamePattern, "is not the name of a rule", "use up to 64 letters, digits, _ and -"),
 	"origin":        matches(originPattern, "is not an origin", "write *, example.com, *.example.com or https://example.com:8443"),
