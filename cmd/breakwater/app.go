@@ -21,6 +21,7 @@ import (
 	"breakwater/ingest"
 	"breakwater/ingest/auth"
 	"breakwater/ingest/crash"
+	"breakwater/ingest/faro"
 	"breakwater/ingest/filter"
 	"breakwater/ingest/health"
 	"breakwater/ingest/limit"
@@ -61,6 +62,7 @@ type app struct {
 	release  *release.Stage
 	reports  *reports
 	crashes  *ingest.Repeats // ids of crash reports that were taken
+	batches  *ingest.Repeats // Idempotency-Keys of Faro's batches
 	canaries canaries
 
 	spool     *disk.Spool
@@ -190,6 +192,7 @@ func (a *app) newMemories() error {
 		return err
 	}
 	a.crashes = ingest.NewRepeats(ingest.RepeatsOptions{Endpoint: "crash", TTL: crash.RememberFor, Max: crash.RememberMax, Now: a.now, Metrics: m})
+	a.batches = ingest.NewRepeats(ingest.RepeatsOptions{Endpoint: "faro", TTL: faro.RememberFor, Max: faro.RememberMax, Now: a.now, Metrics: m})
 	return nil
 }
 
@@ -245,6 +248,7 @@ func (a *app) apply(cfg *config.Config) error {
 	a.vitals.SetProjects(vitalsProjects(cfg))
 	a.health.SetProjects(projectNames(cfg))
 	a.crashes.SetProjects(projectNames(cfg))
+	a.batches.SetProjects(projectNames(cfg))
 	a.upstreams.store(p.limiters)
 	a.projects.Store(directory(cfg)) // last: a project can be asked for when everything behind it knows it
 	return nil

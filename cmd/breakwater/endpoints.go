@@ -7,6 +7,7 @@ import (
 	"breakwater/ingest"
 	"breakwater/ingest/beacon"
 	"breakwater/ingest/crash"
+	"breakwater/ingest/faro"
 	"breakwater/ingest/minidump"
 	"breakwater/ingest/otlp"
 	"breakwater/ingest/report"
@@ -45,6 +46,10 @@ func (a *app) endpoints(cfg *config.Config) []ingest.Endpoint {
 		{
 			Name: "nel", Paths: []string{"/api/:project/nel"}, Protocol: &report.Protocol{Types: report.NELTypes},
 			Budget: ingest.BudgetReports, Credentials: true, Reply: nothing, MaxBody: ingest.EventBody, Limited: func() ingest.Reply { return nothing },
+		},
+		{
+			Name: "faro", Paths: []string{"/api/:project/faro"}, Auth: ingest.AuthKey, Protocol: &faro.Protocol{Repeats: a.batches}, Credentials: true,
+			Reply: taken, MaxBody: ingest.RequestBody,
 		},
 		signal("logs", otlp.Logs()), signal("traces", otlp.Traces()), signal("metrics", otlp.Metrics()),
 		{Name: "crash", Paths: []string{"/api/:project/crash"}, Auth: ingest.AuthKey, Protocol: &crash.Protocol{Repeats: a.crashes}, Credentials: true, MaxBody: ingest.EventBody},
