@@ -26,11 +26,27 @@ func (d *door) refuse(req *Request, rej *Rejection) {
 	project := projectLabel(req)
 	d.opts.Ledger.Received(project, categoryOfRefusal, 1)
 	d.opts.Ledger.Outcome(project, categoryOfRefusal, rej.Outcome, rej.Reason, 1)
+	if w := d.opts.Watcher; w != nil && w.Watching() {
+		d.look(func() { w.Refused(req, rej) })
+	}
+}
+
+// look keeps a fault of an onlooker away from the request.
+func (d *door) look(f func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			_ = d.panicked(p)
+		}
+	}()
+	f()
 }
 
 // account counts every item of a batch with its one outcome, and every
 // measurement: used ones are delivered, their histogram is where they go.
 func (d *door) account(req *Request, b *Batch, v vitals) {
+	if w := d.opts.Watcher; w != nil && w.Watching() {
+		d.look(func() { w.Decided(b) })
+	}
 	l, project := d.opts.Ledger, projectLabel(req)
 	for _, it := range b.Items {
 		l.Received(project, it.Category, it.Quantity)

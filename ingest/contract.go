@@ -46,6 +46,17 @@ type Recorder interface {
 	Record(req *Request, beacon *schemas.Beacon) (used int)
 }
 
+// Watcher looks on, for a live view. It is called on the request's way, so it
+// must be quick and must not block; it may read the batch, not change or keep
+// it. While Watching is false nothing else is called.
+type Watcher interface {
+	Watching() bool
+	// Decided is told of a batch whose every item has its outcome at the door.
+	Decided(b *Batch)
+	// Refused is told of a request that was refused before its items were known.
+	Refused(req *Request, rej *Rejection)
+}
+
 // Authenticator finds out who a request is from. Errors are rejections.
 type Authenticator interface {
 	// Authenticate looks for credentials where the endpoint's mode allows. It

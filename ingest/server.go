@@ -57,6 +57,8 @@ type Options struct {
 	Canaries *Canaries
 	// Recorder takes measurements; nil drops them.
 	Recorder Recorder
+	// Watcher is told of what became of each batch, for a live view; nil tells nobody.
+	Watcher Watcher
 	// Schemas are served at /schemas/; nil serves none.
 	Schemas fs.FS
 	// Ready tells whether the process can take requests; nil: until Shutdown.

@@ -80,6 +80,9 @@ type key struct{ environment, release string }
 
 type series struct {
 	sessions     map[string]prometheus.Counter
+	recent       recent
+	errors       uint64
+	first, last  time.Time
 	users        *hyperloglog.Sketch
 	crashedUsers *hyperloglog.Sketch
 }
@@ -129,12 +132,13 @@ func (h *Health) series(name, environment, release string, now time.Time) (key, 
 	k := key{p.environments.Label(environment), label}
 	s := p.series[k]
 	if s == nil {
-		s = &series{sessions: make(map[string]prometheus.Counter, len(statuses))}
+		s = &series{sessions: make(map[string]prometheus.Counter, len(statuses)), first: now}
 		for _, st := range statuses {
 			s.sessions[st] = h.m.sessions.WithLabelValues(name, k.environment, k.release, st)
 		}
 		p.series[k] = s
 	}
+	s.last = now
 	return k, s
 }
 
@@ -193,7 +197,8 @@ func (h *Health) event(b *ingest.Batch, it *ingest.Item) {
 	level := ev.Level()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	k, _ := h.series(p.Name, environment(ev.Environment(), p), release, h.cfg.Now())
+	k, s := h.series(p.Name, environment(ev.Environment(), p), release, h.cfg.Now())
+	s.errors++
 	h.m.errors.WithLabelValues(p.Name, k.environment, k.release, level, handled).Inc()
 }
 

@@ -64,7 +64,7 @@ func (h *Health) session(b *ingest.Batch, it *ingest.Item) {
 	_, s := h.series(p.Name, env, release, now)
 	count := func(what string) {
 		if sid == anonymous || h.fresh(p.Name, sid, what) {
-			s.sessions[what].Inc()
+			s.count(what, 1, now)
 		}
 	}
 	if init, _ := o.Get("init"); init.Kind() == 't' {
@@ -80,7 +80,7 @@ func (h *Health) session(b *ingest.Batch, it *ingest.Item) {
 		// One bad end per session; remembering the exit too keeps it from being
 		// counted after the crash.
 		if sid == anonymous || h.fresh(p.Name, sid, "bad end") {
-			s.sessions[status].Inc()
+			s.count(status, 1, now)
 			h.seen.Add(hash(h.seed, p.Name, sid, exited))
 		}
 	case exited:
@@ -206,11 +206,11 @@ func (h *Health) aggregate(project, env, release string, el jsontext.Value, shif
 	}
 	fine, bad, hard, hung, open := field(exited), field(errored), field(crashed), field(abnormal), field("unhandled")
 	_, s := h.series(project, env, release, now)
-	s.sessions[started].Add(fine + bad + hard + hung + open)
-	s.sessions[exited].Add(fine)
-	s.sessions[errored].Add(bad + hard + hung + open)
-	s.sessions[crashed].Add(hard)
-	s.sessions[abnormal].Add(hung)
+	s.count(started, fine+bad+hard+hung+open, now)
+	s.count(exited, fine, now)
+	s.count(errored, bad+hard+hung+open, now)
+	s.count(crashed, hard, now)
+	s.count(abnormal, hung, now)
 	if v, ok := schemas.Lookup(el, "did"); ok {
 		user, _ := schemas.UnquoteString(v)
 		h.sawUser(s, user, hard > 0, now)

@@ -43,6 +43,13 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	return m, nil
 }
 
+// Describe and Collect hand the counter on, so that who holds the Metrics can
+// read it.
+func (m *Metrics) Describe(ch chan<- *prometheus.Desc) { m.discarded.Describe(ch) }
+
+// Collect sends the counts.
+func (m *Metrics) Collect(ch chan<- prometheus.Metric) { m.discarded.Collect(ch) }
+
 // Open makes the zero values of a project for the commonest reasons.
 func (m *Metrics) Open(project string) {
 	for _, reason := range []string{"ratelimit_backoff", "network_error", "queue_overflow"} {

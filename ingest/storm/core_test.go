@@ -92,7 +92,7 @@ func TestStormOfAMillion(t *testing.T) {
 	if sum+suppressed != storm+1000 {
 		t.Errorf("%d forwarded + %d suppressed ≠ %d", sum, suppressed, storm+1000)
 	}
-	g := p.groups(2)
+	g := p.groups(ByCount, 2, time.Time{})
 	if g[0].Count != storm || g[0].Forwarded != uint64(forwarded[0]) || g[0].Suppressed != suppressed || !g[0].Storming {
 		t.Errorf("group %+v", g[0])
 	}
@@ -215,7 +215,7 @@ func TestIdleFingerprintsAreForgotten(t *testing.T) {
 	p.decide(&occurrence{id: anID(1)}, t0)
 	p.decide(&occurrence{id: anID(2)}, t0.Add(20*time.Hour))
 	p.sweep(t0.Add(25*time.Hour), false)
-	if g := p.groups(10); len(g) != 1 || g[0].Fingerprint != anID(2).String() {
+	if g := p.groups(ByCount, 10, time.Time{}); len(g) != 1 || g[0].Fingerprint != anID(2).String() {
 		t.Errorf("groups %+v", g)
 	}
 }
@@ -230,7 +230,7 @@ func TestReleaseNamesAreTidied(t *testing.T) {
 		t.Errorf("%d names kept for 100 fingerprints", n)
 	}
 	p.decide(&occurrence{id: anID(9999), release: "shop@new"}, t0)
-	for _, g := range p.groups(200) {
+	for _, g := range p.groups(ByCount, 200, time.Time{}) {
 		if g.Fingerprint == anID(9999).String() && g.Releases[0] != "shop@new" {
 			t.Errorf("release %q", g.Releases)
 		}

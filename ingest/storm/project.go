@@ -34,6 +34,7 @@ type project struct {
 	table   *table
 	clients *clients
 	storms  map[uint64]*storm
+	samples *samples
 	ended   []*storm
 	// last is who sends now: the summary goes out in its name.
 	last *ingest.Project
@@ -57,7 +58,7 @@ func newProject(name string, cfg Config) *project {
 	return &project{
 		name: name, cfg: cfg, window: int64(cfg.Window),
 		table:   newTable(cfg.MaxFingerprints, cfg.First),
-		clients: newClients(), storms: map[uint64]*storm{},
+		clients: newClients(), storms: map[uint64]*storm{}, samples: newSamples(),
 	}
 }
 

@@ -30,6 +30,7 @@ type project struct {
 	budget     *budget
 	samples    int
 	goods      int
+	history    map[historyKey]*history
 }
 
 type settings struct {
@@ -42,7 +43,7 @@ func (v *Vitals) newProject(name string) *project {
 		name: name, m: v.m,
 		folded: v.m.folded.WithLabelValues(name), biased: v.m.biased.WithLabelValues(name), sets: v.m.sets.WithLabelValues(name),
 		envs: ingest.NewFirstSlots(v.cfg.Environments), releases: ingest.NewNewestSlots(v.cfg.ReleaseSlots),
-		perRelease: map[string]*[webVitals][3]prometheus.Counter{},
+		perRelease: map[string]*[webVitals][3]prometheus.Counter{}, history: map[historyKey]*history{},
 	}
 	p.budget = newBudget(v.cfg.SeriesPerProject, func(c *cell) {
 		c.each(v.m, (*family).drop)
@@ -114,6 +115,7 @@ func (p *project) observe(o *observation, now time.Time) {
 	}
 	c.hist[o.vital].observe(o.value, trace)
 	c.ratings[o.vital][rating].count(1)
+	p.remember(o, rating, now)
 	p.countRelease(o, rating)
 	p.bias(rating)
 }

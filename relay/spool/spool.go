@@ -106,6 +106,38 @@ type Stats struct {
 	Records  int64   `json:"records"`
 	Damaged  int64   `json:"damaged_records"` // set aside since the first start
 	Queues   []Queue `json:"queues"`
+	// MinFree is what has to stay free on the file system.
+	MinFree int64 `json:"min_free_bytes"`
+	// Growth is how fast Used changes, in bytes per second over up to the last
+	// quarter of an hour; negative while the spool drains, 0 when not known.
+	Growth float64 `json:"growth_bytes_per_second"`
+	// Projects is what each project holds of what it may.
+	Projects []ProjectUse `json:"projects"`
+}
+
+// ProjectUse is the room of one project.
+type ProjectUse struct {
+	Project string `json:"project"`
+	Bytes   int64  `json:"bytes"` // of its records, each once
+	Limit   int64  `json:"limit_bytes"`
+}
+
+// Full is how long it takes until there is no room left at the present
+// growth; ok is false when the spool does not grow. 0 says that it is full.
+func (s *Stats) Full() (left time.Duration, ok bool) {
+	room := max(min(s.Capacity-s.Used, s.Free-s.MinFree), 0)
+	if room == 0 {
+		return 0, true
+	}
+	if s.Growth <= 0 {
+		return 0, false
+	}
+	const longest = 10 * 365 * 24 * time.Hour // a Duration overflows at 292 years
+	seconds := float64(room) / s.Growth
+	if seconds >= longest.Seconds() {
+		return 0, false
+	}
+	return time.Duration(seconds * float64(time.Second)), true
 }
 
 // Queue is the state of one destination.

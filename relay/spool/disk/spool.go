@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,6 +98,7 @@ type Spool struct {
 	appendings sync.Pool
 
 	used    atomic.Int64 // bytes on disk
+	growth  growth       // of used
 	damaged atomic.Int64
 
 	// ackIO guards the ack files and the removal of segments; taken before mu.
@@ -288,8 +291,15 @@ func (s *Spool) Stats() spool.Stats {
 	defer s.mu.Unlock()
 	st := spool.Stats{
 		Capacity: s.limits.MaxSize, Used: s.used.Load(), Free: s.freeNow(),
-		Records: s.records, Damaged: s.damaged.Load(),
+		Records: s.records, Damaged: s.damaged.Load(), MinFree: s.limits.MinFree, Growth: s.growth.perSecond(),
+		Projects: []spool.ProjectUse{},
 	}
+	for _, p := range s.projects {
+		st.Projects = append(st.Projects, spool.ProjectUse{
+			Project: p.name, Bytes: p.bytes, Limit: int64(s.limits.ProjectShare * float64(s.limits.MaxSize)),
+		})
+	}
+	slices.SortFunc(st.Projects, func(a, b spool.ProjectUse) int { return strings.Compare(a.Project, b.Project) })
 	for _, q := range s.queues {
 		out := spool.Queue{
 			Destination: q.dst, Records: q.records, Items: q.items, Bytes: q.bytes,
