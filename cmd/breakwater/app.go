@@ -64,6 +64,7 @@ type app struct {
 	crashes  *ingest.Repeats // ids of crash reports that were taken
 	batches  *ingest.Repeats // Idempotency-Keys of Faro's batches
 	canaries canaries
+	watcher  *watcher // of the item stream
 
 	spool     *disk.Spool
 	relay     *relay.Relay
@@ -73,6 +74,7 @@ type app struct {
 	reloader  *config.Reloader
 
 	public, private net.Listener
+	inside          http.Handler // of the private listener
 	admin           *http.Server
 	background      []func(context.Context) error
 	working         sync.WaitGroup
@@ -104,6 +106,7 @@ func newApp(path string, cfg *config.Config, env config.Lookup, log zerolog.Logg
 	}()
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
 	a.ledger = newLedger(a.registry)
+	a.watcher = newWatcher(a)
 	a.canaries = newCanaries(a.registry, a.now)
 	if a.salt, err = installationSalt(dataFile(cfg, "salt")); err != nil {
 		return a, err
@@ -145,13 +148,14 @@ func newApp(path string, cfg *config.Config, env config.Lookup, log zerolog.Logg
 	}
 	a.edge, err = ingest.New(ingest.Options{
 		Settings: settings, Projects: a.projects, Auth: auth.Auth{}, Sink: spooler{a.spool}, Spiller: spooler{a.spool},
-		Ledger: a.ledger, Recorder: a.canaries.recorder(a.vitals), Canaries: a.canaries.Canaries, Schemas: schemas.Files, Logger: log.With().Str("part", "ingest").Logger(),
+		Ledger: a.ledger, Recorder: a.canaries.recorder(a.vitals), Canaries: a.canaries.Canaries, Schemas: schemas.Files, Watcher: a.watcher, Logger: log.With().Str("part", "ingest").Logger(),
 		Registerer: a.registry, Hub: a.hub,
 	})
 	if err != nil {
 		return a, err
 	}
 	a.reloader = config.NewReloader(path, env, cfg, a.apply, a.now, a.registry)
+	a.inside = a.console()
 	return a, a.apply(cfg)
 }
 
@@ -205,6 +209,7 @@ func (a *app) stages() []ingest.Stage {
 	users := ingest.ForUsers
 	return []ingest.Stage{
 		a.release, a.filter, users(a.health), users(a.vitals.FromSentry()), users(a.sampler), users(a.storm), a.limiter, a.scrubber,
+		users(a.storm.Samples()), // of what is stored, as it is stored
 	}
 }
 
@@ -340,7 +345,9 @@ func buildInfo() prometheus.Collector {
 func (a *app) console() http.Handler {
 	return console.New(console.Options{
 		Gatherer: a.registry, Exposer: a.vitals, Pages: a.pages, Token: func() string { return a.reloader.Current().Server.AdminToken.Reveal() },
-		Ready: a.ready, Reload: a.reload, Problems: problems, Status: a.status, Help: helpPages(), Canaries: consoleCanaries{a.canaries}, Logger: a.log.With().Str("part", "console").Logger(),
+		Ready: a.ready, Reload: a.reload, Problems: problems, Status: a.status, Help: helpPages(), Canaries: consoleCanaries{a.canaries},
+		Registerer: a.registry, Spool: a.spool, Relay: a.relay, State: consoleState{a}, Tail: a.watcher.Tail,
+		AuditFile: dataFile(a.reloader.Current(), "audit.jsonl"), Version: versionText(), Now: a.now, Logger: a.log.With().Str("part", "console").Logger(),
 	})
 }
 

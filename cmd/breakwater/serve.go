@@ -89,7 +89,7 @@ func (a *app) start(ctx context.Context) error {
 			}
 		})
 	}
-	a.admin = console.NewServer(a.console())
+	a.admin = console.NewServer(a.inside)
 	go func() {
 		if err := a.admin.Serve(a.private); !errors.Is(err, http.ErrServerClosed) {
 			a.failed <- fmt.Errorf("serving the private listener: %w", err)

@@ -27,7 +27,7 @@ func TestMetricsOfBothSources(t *testing.T) {
 	reg, slow := prometheus.NewRegistry(), prometheus.NewRegistry()
 	reg.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "rest"}))
 	slow.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "pages_total"}))
-	h := New(Options{Gatherer: reg, Exposer: pages{}, Pages: slow, Token: func() string { return "" }, Logger: zerolog.Nop()})
+	h := New(Options{Ready: func() error { return nil }, Gatherer: reg, Exposer: pages{}, Pages: slow, Token: func() string { return "" }, Logger: zerolog.Nop()})
 	for _, c := range []struct{ name, url, accept, encoding, want, not string }{
 		{"text", "/metrics", "text/plain", "", "rest 0\n# TYPE pages counter\npages 1\n", "# EOF"},
 		{"compressed", "/metrics", "text/plain", "gzip", "pages 1\n", ""},

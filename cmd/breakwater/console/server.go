@@ -1,140 +1,96 @@
 package console
 
 import (
-	"crypto/subtle"
 	"errors"
 	"net/http"
 	"net/http/pprof"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 )
 
-// Options is what the private listener needs from the rest.
-type Options struct {
-	// Gatherer is what /metrics shows.
-	Gatherer prometheus.Gatherer
-	// Exposer writes further families for /metrics, and Pages gathers the same
-	// ones for the formats it does not know; nil for none.
-	Exposer Exposer
-	Pages   prometheus.Gatherer
-	// Token guards every route but /metrics, /-/healthy and /-/ready; "" leaves
-	// them open, which the configuration allows on loopback only.
-	Token func() string
-	// Ready tells why the gateway cannot take requests, nil when it can.
-	Ready func() error
-	// Reload reads the configuration again; its error lists what is wrong.
-	Reload func() error
-	// Problems takes the list of mistakes out of Reload's error, nil without one.
-	Problems func(error) any
-	// Status is what the start page and /api/v1/status show, as JSON.
-	Status func() any
-	// Help are the runbooks shown under /help/alerts/.
-	Help []HelpPage
-	// Canaries are the probes of doctor; nil offers none.
-	Canaries Canaries
-	Logger   zerolog.Logger
+// server is the private listener's state.
+type server struct {
+	o        Options
+	src      *source
+	live     *live
+	audit    *audit
+	sessions *sessions
+	metrics  *counters
 }
 
 // New builds the private listener's handler.
 func New(o Options) http.Handler {
+	o = o.withDefaults()
+	s := &server{o: o, src: newSource(o), audit: newAudit(o.AuditFile, o.Logger), sessions: newSessions(o.Now), metrics: newCounters(o.Registerer)}
+	s.live = newLive(o.every, func(n int) { s.metrics.viewers.WithLabelValues(streamLive).Set(float64(n)) }, s.frame)
+
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
-	e.HTTPErrorHandler = func(err error, c echo.Context) { writeError(o.Logger, err, c) }
+	e.HTTPErrorHandler = s.writeError
 
-	e.Use(middleware.Recover()) // a bug in a page must not end the gateway
-	e.Use(secure)               // before any answer is written
-	e.Use(guard(o.Token))       // before any handler sees the request
+	e.Use(middleware.Recover())         // a bug in a page must not end the gateway
+	e.Use(secure)                       // before any answer is written
+	e.Use(s.guard)                      // before any handler sees the request
+	e.Use(middleware.BodyLimit("128K")) // forms and selections are small
 
-	e.GET("/metrics", echo.WrapHandler(metricsHandler(o)))
+	s.machines(e)
+	s.api(e)
+	canaryRoutes(e, s.o.Canaries)
+	s.pages(e)
+	profiles(e)
+	return e
+}
+
+// machines are the routes for Prometheus, the platform and scripts.
+func (s *server) machines(e *echo.Echo) {
+	e.GET("/metrics", echo.WrapHandler(metricsHandler(s.o)))
 	e.GET("/-/healthy", func(c echo.Context) error { return c.String(http.StatusOK, "healthy\n") })
 	e.GET("/-/ready", func(c echo.Context) error {
-		if err := o.Ready(); err != nil {
+		if err := s.o.Ready(); err != nil {
 			return c.String(http.StatusServiceUnavailable, "not ready: "+err.Error()+"\n")
 		}
 		return c.String(http.StatusOK, "ready\n")
 	})
-	e.POST("/-/reload", func(c echo.Context) error {
-		if err := o.Reload(); err != nil {
-			return c.JSON(http.StatusUnprocessableEntity, reloadFault(err, o.Problems))
-		}
-		return c.JSON(http.StatusOK, map[string]string{"status": "reloaded"})
-	})
-	e.GET("/api/v1/status", func(c echo.Context) error { return c.JSON(http.StatusOK, o.Status()) })
-	canaryRoutes(e, o.Canaries)
-	e.StaticFS("/static", echo.MustSubFS(static, "static"))
-	e.GET("/", func(c echo.Context) error { return startPage(c, o.Status()) })
-
-	help(e, o.Help)
-
-	profiles := e.Group("/debug/pprof")
-	profiles.GET("", func(c echo.Context) error { return c.Redirect(http.StatusFound, "/debug/pprof/") })
-	profiles.GET("/cmdline", echo.WrapHandler(http.HandlerFunc(pprof.Cmdline)))
-	profiles.GET("/profile", echo.WrapHandler(http.HandlerFunc(pprof.Profile)))
-	profiles.GET("/symbol", echo.WrapHandler(http.HandlerFunc(pprof.Symbol)))
-	profiles.GET("/trace", echo.WrapHandler(http.HandlerFunc(pprof.Trace)))
-	profiles.GET("/*", echo.WrapHandler(http.HandlerFunc(pprof.Index)))
-	return e
+	e.POST("/-/reload", s.reload)
 }
 
-// NewServer is the http.Server around the handler. Profiles and traces run
-// for as long as they are asked to, so there is no write timeout.
+func (s *server) reload(c echo.Context) error {
+	err := s.o.Reload()
+	entry := Entry{At: s.o.Now().UTC(), Actor: actor(c), Address: peer(c.Request()), Action: "reload", Target: "configuration"}
+	if err != nil {
+		entry.Error = Visible(err.Error(), 300)
+	}
+	s.metrics.actions.WithLabelValues(entry.Action).Inc()
+	s.audit.add(entry)
+	s.src.forget()
+	if err != nil {
+		return c.JSON(http.StatusUnprocessableEntity, reloadFault(err, s.o.Problems))
+	}
+	return c.JSON(http.StatusOK, map[string]string{"status": "reloaded"})
+}
+
+func profiles(e *echo.Echo) {
+	g := e.Group("/debug/pprof")
+	g.GET("", func(c echo.Context) error { return c.Redirect(http.StatusFound, "/debug/pprof/") })
+	g.GET("/cmdline", echo.WrapHandler(http.HandlerFunc(pprof.Cmdline)))
+	g.GET("/profile", echo.WrapHandler(http.HandlerFunc(pprof.Profile)))
+	g.GET("/symbol", echo.WrapHandler(http.HandlerFunc(pprof.Symbol)))
+	g.GET("/trace", echo.WrapHandler(http.HandlerFunc(pprof.Trace)))
+	g.GET("/*", echo.WrapHandler(http.HandlerFunc(pprof.Index)))
+}
+
+// NewServer is the http.Server around the handler. Profiles, traces and
+// streams run for as long as they are asked to, so there is no write timeout;
+// streams set one for each write.
 func NewServer(h http.Handler) *http.Server {
-	return &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10}
+	return &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10}
 }
 
-// open routes are read by machines that hold no token.
-func open(path string) bool {
-	return path == "/metrics" || path == "/-/healthy" || path == "/-/ready"
-}
-
-// foreign tells whether a page of another origin sends the request: on loopback
-// there is no token, but every page a person visits can reach it.
-func foreign(r *http.Request) bool {
-	origin := r.Header.Get("Origin")
-	if origin == "" {
-		return false // not a browser, or a very old one
-	}
-	_, host, _ := strings.Cut(origin, "://")
-	return host != r.Host
-}
-
-func guard(token func() string) echo.MiddlewareFunc {
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			if r := c.Request(); r.Method != http.MethodGet && r.Method != http.MethodHead && foreign(r) {
-				return echo.NewHTTPError(http.StatusForbidden, "a page of another origin may not act here")
-			}
-			want := token()
-			if want == "" || open(c.Request().URL.Path) {
-				return next(c)
-			}
-			have, ok := strings.CutPrefix(c.Request().Header.Get("Authorization"), "Bearer ")
-			if !ok || subtle.ConstantTimeCompare([]byte(have), []byte(want)) != 1 {
-				c.Response().Header().Set("WWW-Authenticate", `Bearer realm="breakwater"`)
-				return echo.NewHTTPError(http.StatusUnauthorized, "send the admin token: Authorization: Bearer <server.admin_token>")
-			}
-			return next(c)
-		}
-	}
-}
-
-func secure(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		h := c.Response().Header()
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
-		return next(c)
-	}
-}
-
-func writeError(log zerolog.Logger, err error, c echo.Context) {
+// writeError answers an error: as a page to a browser, as JSON to all else.
+func (s *server) writeError(err error, c echo.Context) {
 	if c.Response().Committed {
 		return
 	}
@@ -146,7 +102,12 @@ func writeError(log zerolog.Logger, err error, c echo.Context) {
 			detail = s
 		}
 	} else {
-		log.Error().Err(err).Str("path", c.Path()).Msg("private listener failed")
+		s.o.Logger.Error().Err(err).Str("path", c.Path()).Msg("private listener failed")
+	}
+	if wantsPage(c.Request()) {
+		if s.fault(c, status, http.StatusText(status), detail) == nil {
+			return
+		}
 	}
 	_ = c.JSON(status, map[string]string{"detail": detail})
 }
@@ -159,11 +120,7 @@ func reloadFault(err error, problems func(error) any) any {
 		Detail   string `json:"detail"`
 		Problems any    `json:"problems,omitempty"`
 	}
-	f := fault{Status: "refused", Detail: err.Error()}
-	if problems != nil {
-		f.Problems = problems(err)
-	}
-	return f
+	return fault{Status: "refused", Detail: err.Error(), Problems: problems(err)}
 }
 
 type promLog struct{ l zerolog.Logger }

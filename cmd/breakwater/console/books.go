@@ -1,0 +1,80 @@
+package console
+
+import (
+	"math"
+
+	"breakwater/schemas"
+)
+
+// Books are the ledgers of all projects, and whether they close.
+type Books struct {
+	Received        float64 `json:"received"`
+	Recovered       float64 `json:"recovered"`
+	Requeued        float64 `json:"requeued"`
+	InSpool         float64 `json:"in_spool"`
+	ClientDiscarded float64 `json:"client_discarded"`
+	// Unaccounted is received + recovered + requeued - ended - in the spool as
+	// far as it stayed the same over two readings: must be 0.
+	Unaccounted float64  `json:"unaccounted"`
+	Projects    []Ledger `json:"projects"`
+}
+
+// Sum adds the items of an outcome up; reason "" takes all reasons.
+func (b Books) Sum(o schemas.Outcome, reason string) (n float64) {
+	for _, p := range b.Projects {
+		for _, c := range p.Outcomes {
+			if c.Outcome == o && (reason == "" || c.Reason == reason) {
+				n += c.Items
+			}
+		}
+	}
+	return n
+}
+
+// Lost is what was accepted and then not delivered: dead letters and what
+// expired.
+func (b Books) Lost() float64 {
+	return b.Sum(schemas.DeadLetter, "") + b.Sum(schemas.Expired, "") + b.Limited()
+}
+
+// Limited is what an upstream's long limit ended after it was accepted.
+func (b Books) Limited() float64 { return b.Sum(schemas.RateLimited, upstreamLimit) }
+
+// upstreamLimit is the reason of rate_limited items that had been accepted.
+const upstreamLimit = "upstream_limit"
+
+// books reads the ledgers. Counters are not read in one moment, so while
+// items move the sum is off by a few: what counts is what stays.
+func (s *source) books(project string) Books {
+	all := remember(s, "books", freshLedger, func() Books {
+		b := Books{Projects: s.o.State.Outcomes()}
+		ended := 0.0
+		for _, p := range b.Projects {
+			b.Received += p.Received
+			b.Recovered += p.Recovered
+			b.Requeued += p.Requeued
+			b.InSpool += p.InSpool
+			b.ClientDiscarded += p.ClientDiscarded
+			for _, c := range p.Outcomes {
+				if c.Outcome != schemas.Accepted {
+					ended += c.Items
+				}
+			}
+		}
+		off := b.Received + b.Recovered + b.Requeued - ended - b.InSpool
+		if off*s.last > 0 {
+			b.Unaccounted = math.Copysign(min(math.Abs(off), math.Abs(s.last)), off)
+		}
+		s.last = off
+		return b
+	})
+	if project == "" {
+		return all
+	}
+	one := Books{Unaccounted: all.Unaccounted, Projects: of(all.Projects, project, func(l Ledger) string { return l.Project })}
+	for _, p := range one.Projects {
+		one.Received, one.Recovered, one.Requeued = p.Received, p.Recovered, p.Requeued
+		one.InSpool, one.ClientDiscarded = p.InSpool, p.ClientDiscarded
+	}
+	return one
+}
