@@ -3,6 +3,7 @@ package console
 import (
 	"math"
 
+	"breakwater/relay"
 	"breakwater/schemas"
 )
 
@@ -38,10 +39,10 @@ func (b Books) Lost() float64 {
 }
 
 // Limited is what an upstream's long limit ended after it was accepted.
-func (b Books) Limited() float64 { return b.Sum(schemas.RateLimited, upstreamLimit) }
+func (b Books) Limited() float64 { return b.Sum(schemas.RateLimited, relay.UpstreamLimit) }
 
-// upstreamLimit is the reason of rate_limited items that had been accepted.
-const upstreamLimit = "upstream_limit"
+// NoDocument is what was accepted and is none of its destinations' kind.
+func (b Books) NoDocument() float64 { return b.Sum(schemas.Filtered, relay.NoDocument) }
 
 // books reads the ledgers. Counters are not read in one moment, so while
 // items move the sum is off by a few: what counts is what stays.

@@ -56,7 +56,7 @@ func flow(b Books) template.HTML {
 	accepted := b.Sum(schemas.Accepted, "") + b.Recovered + b.Requeued
 	door := []band{
 		{"accepted", "ok", accepted},
-		{"filtered", "dim", b.Sum(schemas.Filtered, "")},
+		{"filtered", "dim", b.Sum(schemas.Filtered, "") - b.NoDocument()},
 		{"suppressed", "dim", b.Sum(schemas.Suppressed, "")},
 		{"rate limited", "warn", b.Sum(schemas.RateLimited, "") - b.Limited()},
 		{"invalid", "warn", b.Sum(schemas.Invalid, "")},
@@ -65,6 +65,7 @@ func flow(b Books) template.HTML {
 	ends := []band{
 		{"delivered", "ok", b.Sum(schemas.Delivered, "")},
 		{"in the spool", "wait", b.InSpool},
+		{"no document", "dim", b.NoDocument()},
 		{"limited upstream", "warn", b.Limited()},
 		{"expired", "bad", b.Sum(schemas.Expired, "")},
 		{"dead letter", "bad", b.Sum(schemas.DeadLetter, "")},
