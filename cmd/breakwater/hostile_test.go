@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -174,6 +175,31 @@ func plain(body string, headers ...string) func(string) []byte {
 	return func(host string) []byte { return postRequest(host, envelopePath, body, headers...) }
 }
 
+// dumpRequest posts a minidump.
+func dumpRequest(body, contentType string) func(string) []byte {
+	return func(host string) []byte { return typed(postRequest(host, minidumpPath, body), contentType) }
+}
+
+// typed replaces a request's content type.
+func typed(request []byte, contentType string) []byte {
+	return bytes.Replace(request, []byte("text/plain;charset=UTF-8"), []byte(contentType), 1)
+}
+
+// xzOf packs by the program, with the largest dictionary unless flags say else.
+func xzOf(t *testing.T, data string, flags ...string) string {
+	t.Helper()
+	if len(flags) == 0 {
+		flags = []string{"-9"}
+	}
+	cmd := exec.Command("xz", append(flags, "-c")...)
+	cmd.Stdin = strings.NewReader(data)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("xz is missing: `make test` installs it: %v", err)
+	}
+	return string(out)
+}
+
 func eventEnvelope(payload string) string {
 	return "{}\n{\"type\":\"event\"}\n" + payload
 }
@@ -237,6 +263,15 @@ func attacks(t *testing.T) []attack {
 		attack{"a crash report 200,000 deep", repeat(200, 8, func(host string) []byte {
 			return postRequest(host, "/api/1/crash/?key="+testKey, `{"message":"x","tags":`+deep+`}`)
 		}), []int{400}, 0},
+		attack{"a minidump packed by xz with a dictionary of 64 MiB", repeat(64, 8, dumpRequest(xzOf(t, strings.Repeat("MDMP", 1000)), "")), []int{400}, 0},
+		attack{"a minidump packed by xz, 32 MiB of zeros", repeat(24, 8, dumpRequest(xzOf(t, "MDMP"+strings.Repeat("\x00", 32<<20), "-6"), "")), []int{413, 503}, windowGrowth},
+		attack{"a minidump packed by zstd, 64 MiB of zeros", repeat(64, 8, dumpRequest(zstded(t, "MDMP"+strings.Repeat("\x00", 64<<20)), "")), []int{413, 503}, windowGrowth},
+		attack{"a form of 2,000 files", repeat(64, 8, dumpRequest(strings.Repeat("--B\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\nx\r\n", 2000)+"--B--\r\n", "multipart/form-data; boundary=B")), []int{413}, 0},
+		attack{"a form's header of 4 MB", repeat(64, 8, dumpRequest("--B\r\nX: "+large[:4<<20]+"\r\n\r\n", "multipart/form-data; boundary=B")), []int{400}, 0},
+		attack{"MessagePack 200,000 deep", repeat(64, 8, dumpRequest("--B\r\nContent-Disposition: form-data; name=\"__sentry-event\"\r\n\r\n"+strings.Repeat("\x91", 200_000)+"\r\n--B\r\nContent-Disposition: form-data; name=\"upload_file_minidump\"\r\n\r\nMDMP\r\n--B--\r\n", "multipart/form-data; boundary=B")), []int{200}, 0},
+		attack{"40,000 browser reports", repeat(64, 8, func(host string) []byte {
+			return typed(postRequest(host, nelPath, "["+strings.Repeat(`{"type":"coep"},`, 40_000)+"{}]"), "application/reports+json")
+		}), []int{200, 400}, 0},
 		attack{"duplicate keys", repeat(200, 8, plain(eventEnvelope(`{`+fields.String()+`"message":"a","message":"b"}`))), []int{200}, 0},
 		attack{"text that is not UTF-8", repeat(200, 8, plain(eventEnvelope("{\"message\":\"\xff\xfe\xc0\x80\xed\xa0\x80\",\"tags\":{\"\xff\":\"\\ud800\"}}"))), []int{200}, 0},
 		attack{"numbers beyond all bounds", repeat(200, 8, plain(eventEnvelope(`{"timestamp":1e999999,"extra":{"a":`+strings.Repeat("9", 10_000)+`,"b":-0.`+strings.Repeat("0", 10_000)+`1}}`))), []int{200}, 0},

@@ -8,6 +8,7 @@ import (
 	"io"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -47,19 +48,48 @@ var packings = []packing{
 		z, err := gzip.NewReader(r)
 		return z, func() {}, err
 	}},
-	{"\xfd7zXZ\x00", true, func(r io.Reader) (io.Reader, func(), error) {
-		z, err := xz.NewReader(r, maxWindow)
-		return z, func() {}, err
-	}},
+	{"\xfd7zXZ\x00", true, openXZ},
 	{"BZh", true, func(r io.Reader) (io.Reader, func(), error) { return bzip2.NewReader(r), func() {}, nil }},
-	{"\x28\xb5\x2f\xfd", true, func(r io.Reader) (io.Reader, func(), error) {
-		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+	{"\x28\xb5\x2f\xfd", true, openZstd},
+}
+
+// The decoders with the largest windows are used again: a crowd of small bombs
+// would make as many of them otherwise.
+var xzs, zstds sync.Pool
+
+func openXZ(r io.Reader) (io.Reader, func(), error) {
+	z, _ := xzs.Get().(*xz.Reader)
+	var err error
+	if z == nil {
+		z, err = xz.NewReader(r, maxWindow)
+	} else {
+		err = z.Reset(r)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return z, func() { xzs.Put(z) }, nil
+}
+
+func openZstd(r io.Reader) (io.Reader, func(), error) {
+	z, _ := zstds.Get().(*zstd.Decoder)
+	var err error
+	if z == nil {
+		z, err = zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 			zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(1<<40)) // the output has limits of its own
-		if err != nil {
-			return nil, func() {}, err
+	} else {
+		err = z.Reset(r)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return z, func() {
+		if err := z.Reset(nil); err != nil && !errors.Is(err, io.EOF) {
+			z.Close()
+			return
 		}
-		return z, z.Close, nil
-	}},
+		zstds.Put(z)
+	}, nil
 }
 
 // seats are how many wide decoders work at a time; seatWait is how long a dump

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"mime"
@@ -73,9 +74,6 @@ func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader
 	}
 	d := &decoder{req: req, batch: &ingest.Batch{Request: req, Header: schemas.EmptyHeader()}}
 	for i, r := range list {
-		if i == maxCounted {
-			break
-		}
 		if i >= MaxReports {
 			d.dead(schemas.Invalid, ReasonTooMany)
 			continue
@@ -97,9 +95,9 @@ func (p *Protocol) checkType(h http.Header) error {
 	return ingest.RejectContentType.Because("send " + strings.Join(p.Types, ", "))
 }
 
-// split parts a body into its reports.
+// split parts a body into its reports, the first maxCounted of them.
 func split(raw jsontext.Value, depth int) ([]jsontext.Value, error) {
-	raw = jsontext.Value(strings.TrimSpace(string(raw)))
+	raw = bytes.TrimSpace(raw)
 	switch {
 	case len(raw) == 0:
 		return nil, ingest.RejectEmpty
@@ -114,7 +112,9 @@ func split(raw jsontext.Value, depth int) ([]jsontext.Value, error) {
 	}
 	var list []jsontext.Value
 	for el := range schemas.Elements(raw) {
-		list = append(list, el)
+		if list = append(list, el); len(list) == maxCounted {
+			break
+		}
 	}
 	if len(list) == 0 {
 		return nil, ingest.RejectNothingUsable
@@ -183,8 +183,14 @@ func (d *decoder) query(name string) string {
 	return ""
 }
 
-// dead counts a report that ends here.
+// dead counts a report that ends here, with those that ended in the same way.
 func (d *decoder) dead(o schemas.Outcome, reason string) {
+	for _, it := range d.batch.Items {
+		if it.Outcome == o && it.Reason == reason {
+			it.Quantity++
+			return
+		}
+	}
 	it := d.add("raw_security", nil)
 	it.Outcome, it.Reason = o, reason
 }

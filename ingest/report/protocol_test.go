@@ -143,8 +143,8 @@ func TestMixed(t *testing.T) {
 
 func TestBounds(t *testing.T) {
 	b := decode(t, "["+strings.Repeat(`{"type":"network-error","body":{}},`, 5000)+"{}]")
-	if len(b.Items) != maxCounted {
-		t.Errorf("%d items", len(b.Items))
+	if n := len(b.Items); n != MaxReports+1 || b.Items[n-1].Quantity != maxCounted-MaxReports {
+		t.Errorf("%d items, the last of %d", n, b.Items[n-1].Quantity)
 	}
 	var body strings.Builder
 	for i := range 10_000 {

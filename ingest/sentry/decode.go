@@ -84,6 +84,10 @@ func (d *decoder) item(h schemas.ItemHeader, payload io.Reader) error {
 		d.refuse(it, reason, rej)
 		return nil
 	}
+	if b.average > 0 && it.Payload.Size()/int64(it.Quantity) > b.average {
+		d.refuse(it, "too_large:"+label(h.Type), ingest.RejectTooLarge.Because("envelope exceeded size limits for type '"+label(h.Type)+"'"))
+		return nil
+	}
 	t.count++
 	return nil
 }

@@ -12,7 +12,14 @@ type bounds struct {
 	each  int64 // bytes of one item
 	total int64 // bytes of all items of the kind
 	count int
+	// average bounds a container's bytes divided by its members.
+	average int64
 }
+
+// maxContainer bounds a container as a whole, in bytes: what is scrubbed has to
+// be in memory. Sentry bounds logs in the same way, spans and metrics by their
+// average only.
+const maxContainer = 12 << 20
 
 // kind groups the item types that share a limit.
 type kind int
@@ -48,36 +55,37 @@ func boundsOf(h schemas.ItemHeader, c *ingest.Config) bounds {
 	case "replay_event":
 		return bounds{kind: kindReplayEvent, each: c.EventSize, total: c.EventSize}
 	case "user_report":
-		return bounds{kindAttachment, c.EventSize, c.AttachmentSize, c.AttachmentsPerEnvelope}
+		return bounds{kind: kindAttachment, each: c.EventSize, total: c.AttachmentSize, count: c.AttachmentsPerEnvelope}
 	case "attachment", "unreal_report":
-		return bounds{kindAttachment, c.AttachmentSize, c.AttachmentSize, c.AttachmentsPerEnvelope}
+		return bounds{kind: kindAttachment, each: c.AttachmentSize, total: c.AttachmentSize, count: c.AttachmentsPerEnvelope}
 	case "session", "sessions":
-		return bounds{kindSession, 0, 10 << 20, c.SessionsPerEnvelope}
+		return bounds{kind: kindSession, total: 10 << 20, count: c.SessionsPerEnvelope}
 	case "client_report":
-		return bounds{kindReport, 0, 100 << 10, 100}
+		return bounds{kind: kindReport, total: 100 << 10, count: 100}
 	case "replay_recording", "replay_video":
 		return bounds{kind: kindRecording, each: 10 << 20}
 	case "check_in":
-		return bounds{kindCheckIn, 100 << 10, 0, 1}
+		return bounds{kind: kindCheckIn, each: 100 << 10, count: 1}
 	case "statsd", "metric_meta", "metric_buckets":
 		return bounds{kind: kindMetric, each: 1 << 20}
 	case "profile":
-		return bounds{kindProfile, 50 << 20, 0, 1}
+		return bounds{kind: kindProfile, each: 50 << 20, count: 1}
 	case "profile_chunk":
-		return bounds{kindProfileChunk, 50 << 20, 0, 1}
+		return bounds{kind: kindProfileChunk, each: 50 << 20, count: 1}
 	case "nel":
 		return bounds{kind: kindNel, each: 1 << 20}
 	}
-	container := h.IsContainer()
-	switch {
+	switch container := h.IsContainer(); {
 	case h.Type == "span" && container:
-		return bounds{kindSpans, 10 << 20, 0, 1}
+		return bounds{kind: kindSpans, each: maxContainer, count: 1, average: 10 << 20}
 	case h.Type == "span":
-		return bounds{kindSpan, 0, 10 << 20, 25}
-	case (h.Type == "log" || h.Type == "otel_log"):
-		return bounds{kindLogs, 12 << 20, 0, 1}
+		return bounds{kind: kindSpan, each: 10 << 20, total: 10 << 20, count: 25}
+	case h.Type == "log":
+		return bounds{kind: kindLogs, each: maxContainer, count: 1, average: 2 << 20}
+	case h.Type == "otel_log": // one log each, of SDKs from before containers
+		return bounds{each: 2 << 20}
 	case h.Type == "trace_metric":
-		return bounds{kindTraceMetrics, 10 << 20, 0, 1}
+		return bounds{kind: kindTraceMetrics, each: maxContainer, count: 1, average: 1 << 20}
 	}
 	return bounds{each: c.AttachmentSize}
 }
