@@ -60,6 +60,11 @@ test: deps ## install what is missing, then every test (about 10 minutes on 2 co
 	go vet ./...
 	go test -timeout 18m ./...
 
+.PHONY: demo
+demo: deps build ## the whole loop on this machine: gateway, Bugsink, Prometheus, Alertmanager, demo pages; Ctrl-C ends it
+	@if [ -f $(WEB)/web/package.json ]; then $(MAKE) --no-print-directory demo-build; fi
+	@$(WEB)/stack/demo.sh
+
 .PHONY: long
 long: deps ## the tests that BREAKWATER_LONG=1 makes longer: 10,000 verdicts in Prometheus, ten million forged labels, a storm of two million errors
 	BREAKWATER_LONG=1 go test -timeout 60m -run 'TestVerdictsInPrometheus|TestForgedLabels|TestStormAtTheDoor' -v ./cmd/breakwater ./ingest/vitals

@@ -13,11 +13,17 @@ func ownRules() (list []doctor.Rule) {
 	return list
 }
 
-// watchedQueries are the expressions that panels and rules ask of Prometheus.
-// An alert finds nothing as long as all is well.
+// watchedWindow is the length of time that panels are asked over.
+const watchedWindow = "1h"
+
+// watchedQueries are the questions of all panels and rules.
 func watchedQueries() (list []doctor.Query) {
-	for _, r := range monitoring.Loaded() {
-		list = append(list, doctor.Query{Where: "rule " + r.Name(), Expr: r.Expr, MayBeEmpty: r.Alert != ""})
+	for _, q := range monitoring.Queries(monitoring.Options{}) {
+		where := "rule " + q.From
+		if q.Panel != "" {
+			where = q.From + ": " + q.Panel
+		}
+		list = append(list, doctor.Query{Where: where, Expr: monitoring.Expand(q.Expr, watchedWindow), MayBeEmpty: q.Optional})
 	}
 	return list
 }
