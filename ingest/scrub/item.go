@@ -25,8 +25,8 @@ type Count struct {
 // Hit is one piece that a rule took.
 type Hit struct {
 	// Path is where: keys and list positions joined by dots, after the scrubbing.
-	Path string
-	Rule string
+	Path string `json:"path"`
+	Rule string `json:"rule"`
 }
 
 // opaqueTypes are the item types whose payload is a file, or no JSON.
