@@ -376,3 +376,35 @@ func TestReportsHaveABudget(t *testing.T) {
 		t.Errorf("%v accepted, %v limited, want 500 and what comes back meanwhile", accepted, limited)
 	}
 }
+
+// What browsers report names addresses with queries, and quotes scripts: it is
+// scrubbed like everything else before it rests or leaves.
+func TestReportsAreScrubbed(t *testing.T) {
+	up := startUpstream(t, relaytest.Options{})
+	g := newGateway(t, doorConfig(up, "    scrub: {email: true}\n")).start()
+	const leak = "https://shop.example/p?token=hunter2&mail=ann@shop.example"
+	body := "[" + strings.Join([]string{
+		apiReport("csp-violation", `{"effectiveDirective":"img-src","blockedURL":"`+leak+`","documentURL":"`+leak+`","sample":"var password='hunter2'"}`),
+		`{"type":"network-error","url":"` + leak + `","body":{"referrer":"` + leak + `","phase":"dns","request_headers":{"authorization":["Bearer hunter2"]}}}`,
+		`{"type":"deprecation","url":"` + leak + `","body":{"message":"old, says ann@shop.example","apikey":"hunter2"}}`,
+		`{"type":"crash","url":"` + leak + `","body":{"reason":"oom","stack":"at x?token=hunter2","password":"hunter2"}}`,
+	}, ",") + "]"
+	resp, err := http.Post("http://"+g.public+securityPath, "application/reports+json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	eventually(t, 20*time.Second, g.emptySpool)
+	items := 0
+	for _, r := range up.Taken() {
+		for _, it := range r.Items {
+			items++
+			if s := string(it.Payload); strings.Contains(s, "hunter2") || strings.Contains(s, "ann@") {
+				t.Errorf("%s: %s", it.Header.Type, s)
+			}
+		}
+	}
+	if items != 4 {
+		t.Errorf("%d items arrived", items)
+	}
+}

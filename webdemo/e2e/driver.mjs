@@ -29,13 +29,13 @@ export async function servePage(entry, html = '<!doctype html><title>shop</title
   return {url: `http://localhost:${server.address().port}`, close: () => server.close()};
 }
 
-/** Opens Chromium with a fresh profile. CHROMIUM names it, /usr/bin/chromium when it does not. */
-export async function openBrowser() {
+/** Opens Chromium with a fresh profile, and further arguments. CHROMIUM names it, /usr/bin/chromium when it does not. */
+export async function openBrowser(...more) {
   const profile = await mkdtemp(join(tmpdir(), 'breakwater-e2e-'));
   const browser = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
     headless: true,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run'],
+    args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run', ...more],
   });
   return {
     context: browser,
