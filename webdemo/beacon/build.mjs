@@ -8,6 +8,9 @@ const here = (path) => new URL(path, import.meta.url).pathname;
 export const builds = {
   'index.js': {entryPoints: [here('src/index.ts')], format: 'esm', external: ['web-vitals']},
   'react.js': {entryPoints: [here('src/react.ts')], format: 'esm', external: ['react', '@breakwater/beacon']},
+  // Parts that the client for React Native shares.
+  'report.js': {entryPoints: [here('src/report.ts')], format: 'esm'},
+  'boundary.js': {entryPoints: [here('src/boundary.ts')], format: 'esm', external: ['react']},
   // Needs web-vitals' own script before it, or reports errors only.
   'beacon.iife.js': {entryPoints: [here('src/global.ts')], format: 'iife', plugins: [global()]},
   // With web-vitals inside.

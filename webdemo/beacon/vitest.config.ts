@@ -1,7 +1,7 @@
 import {defineConfig} from 'vitest/config';
 
 export default defineConfig({
-  resolve: {conditions: ['source']},
-  ssr: {resolve: {conditions: ['source']}},
+  resolve: {conditions: ['@breakwater/source']},
+  ssr: {resolve: {conditions: ['@breakwater/source']}},
   test: {environment: 'happy-dom', environmentOptions: {happyDOM: {url: 'https://shop.example/'}}, setupFiles: ['test/setup.ts'], include: ['test/**/*.test.{ts,tsx}'], unstubGlobals: true, restoreMocks: true},
 });

@@ -14,7 +14,7 @@ import {chromium} from 'playwright-core';
 export async function servePage(entry, html = '<!doctype html><title>shop</title><script src="/page.js"></script>') {
   const {outputFiles} = await build({
     entryPoints: [join(dirname(fileURLToPath(import.meta.url)), entry)],
-    bundle: true, write: false, format: 'iife', logLevel: 'error', jsx: 'automatic', conditions: ['source'],
+    bundle: true, write: false, format: 'iife', logLevel: 'error', jsx: 'automatic', conditions: ['@breakwater/source'],
     define: {'process.env.NODE_ENV': '"production"'},
   });
   const script = outputFiles[0].contents;

@@ -1,12 +1,14 @@
 import type {Hint, ReportException} from './types';
 
+export type {Breadcrumb, Hint, Level, ReportException} from './types';
+
 const CAUSES = 3;
 const VALUE = 1000;
 const STACK = 8000;
 
-/** 32 random hex digits. */
-export function newID(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (x) => (x | 256).toString(16).slice(1)).join('');
+/** 16 bytes as 32 hex digits; random ones where none are given. */
+export function newID(from: Uint8Array = crypto.getRandomValues(new Uint8Array(16))): string {
+  return Array.from(from, (x) => (x | 256).toString(16).slice(1)).join('');
 }
 
 /** A text for a value that is no error: strings as they are, others as JSON. */
