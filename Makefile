@@ -73,6 +73,10 @@ long: deps ## the tests that BREAKWATER_LONG=1 makes longer: 10,000 verdicts in 
 native: $(TOOLS)/prometheus ## the same questions to a Prometheus 3 with native histograms (builds it once, some minutes)
 	PROMETHEUS3=$(TOOLS)/prometheus go test -count=1 -run 'TestPrometheus3' -v ./cmd/breakwater
 
+.PHONY: hermes
+hermes: deps $(TOOLS)/node_modules/hermes-engine-cli/package.json ## the client for React Native as bytecode in a real Hermes (gets it once, 57 MB)
+	HERMES=$(TOOLS)/node_modules/hermes-engine-cli/linux64-bin go test -count=1 -run 'TestNativeClientInHermes' -v ./cmd/breakwater
+
 .PHONY: race
 race: deps ## every test under the race detector
 	go test -race -timeout 60m ./...
@@ -97,6 +101,8 @@ $(TOOLS)/golangci-lint:
 	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 $(TOOLS)/prometheus: # without service discovery, which the test does not need and takes most of the build
 	GOBIN=$(TOOLS) go install -tags remove_all_sd github.com/prometheus/prometheus/cmd/prometheus@$(PROMETHEUS_VERSION)
+$(TOOLS)/node_modules/hermes-engine-cli/package.json:
+	npm install --prefix $(TOOLS) --no-audit --no-fund --ignore-scripts hermes-engine-cli@0.12.0
 $(TOOLS)/govulncheck:
 	GOBIN=$(TOOLS) go install golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION)
 

@@ -14,9 +14,8 @@ import (
 	"breakwater/relay/relaytest"
 )
 
-// drive runs a script of webdemo/e2e, which drives a browser, and returns what
-// it prints.
-func drive(t *testing.T, script string, args ...string) []byte {
+// runScript runs a script of webdemo/e2e and returns what it prints.
+func runScript(t *testing.T, script string, args ...string) ([]byte, error) {
 	t.Helper()
 	webdemo := filepath.Join("..", "..", "webdemo")
 	if _, err := exec.LookPath("node"); err != nil {
@@ -28,12 +27,19 @@ func drive(t *testing.T, script string, args ...string) []byte {
 	cmd := exec.CommandContext(t.Context(), "node", append([]string{script}, args...)...)
 	cmd.Dir = filepath.Join(webdemo, "e2e")
 	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		err = errors.New(err.Error() + "\n" + string(exit.Stderr))
+	}
+	return out, err
+}
+
+// drive is runScript for a script that must not fail.
+func drive(t *testing.T, script string, args ...string) []byte {
+	t.Helper()
+	out, err := runScript(t, script, args...)
 	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			err = errors.New(err.Error() + "\n" + string(exit.Stderr))
-		}
-		t.Fatalf("driving the browser with %s: %v", script, err)
+		t.Fatalf("running %s: %v", script, err)
 	}
 	return out
 }

@@ -15,10 +15,11 @@ export interface Answer {
 
 /** Posts JSON. Never rejects. */
 export async function post(url: string, body: string, now: () => number): Promise<Answer> {
-  const abort = new AbortController();
-  const timer = setTimeout(() => abort.abort(), TIMEOUT);
+  const abort = typeof AbortController === 'function' ? new AbortController() : undefined;
+  const timer = setTimeout(() => abort?.abort(), TIMEOUT);
+  const signal = abort ? {signal: abort.signal} : {};
   try {
-    const response = await fetch(url, {method: 'POST', headers: {'Content-Type': 'application/json'}, body, signal: abort.signal});
+    const response = await fetch(url, {method: 'POST', headers: {'Content-Type': 'application/json'}, body, ...signal});
     return {status: response.status, wait: retryAfter(response.headers.get('Retry-After'), now())};
   } catch {
     return {status: 0, wait: 0};
