@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	kongcompletion "github.com/jotaen/kong-completion"
 	"github.com/mattn/go-isatty"
 
 	"breakwater/cmd/breakwater/config"
@@ -38,6 +39,8 @@ type cli struct {
 	Dashboards dashboardsCmd `cmd:"" help:"Dashboards, rules, alerts and runbooks for Prometheus and Grafana."`
 	Simulate   simulateCmd   `cmd:"" help:"Send believable traffic at a gateway and hold what was sent against its metrics."`
 	Health     healthCmd     `cmd:"" help:"Ask a running gateway whether it is well; for container health checks."`
+	Completion completionCmd `cmd:"" help:"Complete commands, flags and their values in your shell."`
+	Man        manCmd        `cmd:"" help:"Print the manual page."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 
@@ -64,6 +67,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		fmt.Fprintln(stderr, "breakwater:", err)
 		return exitFault
+	}
+	if os.Getenv("COMP_LINE") != "" { // a shell asks what could come next
+		kongcompletion.Register(parser)
+	}
+	if exited {
+		return code
 	}
 	ctx, err := parser.Parse(args)
 	if exited { // --help
