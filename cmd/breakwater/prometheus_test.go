@@ -52,10 +52,19 @@ func debianPrometheus(t *testing.T) string {
 // keys of the scrape configuration, flags further flags. Rules are ours.
 func startPrometheus(t *testing.T, path, scrape string, targets []string, flags ...string) *promServer {
 	t.Helper()
+	return runPrometheus(t, path, "scrape_configs:\n  - job_name: breakwater\n"+scrape+"    static_configs: [{targets: [\""+strings.Join(targets, `", "`)+"\"]}]\n", everySecond(monitoring.Rules(monitoring.Links{})), flags...)
+}
+
+// everySecond lets the groups that run once a minute run as often as the others.
+func everySecond(rules []byte) string {
+	return strings.ReplaceAll(string(rules), "interval: 1m", "interval: 1s")
+}
+
+// runPrometheus runs a Prometheus with the rules; config follows the global part.
+func runPrometheus(t *testing.T, path, config, rules string, flags ...string) *promServer {
+	t.Helper()
 	dir := t.TempDir()
-	rules := strings.ReplaceAll(string(monitoring.Rules(monitoring.Links{})), "interval: 1m", "interval: 1s")
-	config := "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}\nrule_files: [rules.yml]\nscrape_configs:\n" +
-		"  - job_name: breakwater\n" + scrape + "    static_configs: [{targets: [\"" + strings.Join(targets, `", "`) + "\"]}]\n"
+	config = "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}\nrule_files: [rules.yml]\n" + config
 	for name, content := range map[string]string{"prometheus.yml": config, "rules.yml": rules} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)

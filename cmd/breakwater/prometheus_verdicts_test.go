@@ -179,6 +179,7 @@ func TestPrometheus3(t *testing.T) {
 	})
 	t.Run("shapes", func(t *testing.T) { checkShapes(t, binary, both) })
 	t.Run("verdicts", func(t *testing.T) { checkVerdicts(t, binary, both, 200, 1) })
+	t.Run("dashboards", func(t *testing.T) { checkDashboards(t, binary, both, false, true) })
 }
 
 // exposeKnown serves one project's vitals, 1000 samples each of a known p75.

@@ -77,7 +77,7 @@ func (b board) render(o Options) ([]byte, error) {
 		WithVariable(dashboard.NewDatasourceVariableBuilder("datasource").Label("Data source").Type("prometheus").
 			Current(option("Prometheus", "prometheus")))
 	for _, v := range b.variables {
-		d.WithVariable(v.build())
+		d.WithVariable(v.build(o.Native))
 	}
 	d.Annotation(dashboard.NewAnnotationQueryBuilder().Name("New releases").Datasource(datasource).Enable(true).IconColor("blue").
 		Expr("1000 * " + firstSeenExpr).UseValueForTime(true).TitleFormat("{{release}}").TextFormat("{{project}}: seen first"))
@@ -145,7 +145,7 @@ func option(text, value string) dashboard.VariableOption {
 	}
 }
 
-func (v variable) build() cog.Builder[dashboard.VariableModel] {
+func (v variable) build(native bool) cog.Builder[dashboard.VariableModel] {
 	if v.values != nil {
 		var options []dashboard.VariableOption
 		query := ""
@@ -161,9 +161,13 @@ func (v variable) build() cog.Builder[dashboard.VariableModel] {
 		return dashboard.NewCustomVariableBuilder(v.name).Label(v.label).Description(v.what).
 			Values(dashboard.StringOrMap{String: &query}).Options(options).Current(options[0])
 	}
-	q := "label_values(" + v.of.name + ", " + v.name + ")"
+	series := v.of.name
+	if v.of.kind == "histogram" && !(native && v.of.native) {
+		series += "_count" // a classic histogram has no series of its own name
+	}
+	q := "label_values(" + series + ", " + v.name + ")"
 	if v.name != "project" && v.of.has("project") {
-		q = "label_values(" + v.of.name + `{project=~"$project"}, ` + v.name + ")"
+		q = "label_values(" + series + `{project=~"$project"}, ` + v.name + ")"
 	}
 	return dashboard.NewQueryVariableBuilder(v.name).Label(v.label).Description(v.what).Datasource(common.DataSourceRef{Type: cog.ToPtr("prometheus"), Uid: cog.ToPtr("$datasource")}).
 		Definition(q).Query(dashboard.StringOrMap{Map: map[string]any{"query": q, "refId": "variable"}}).
