@@ -153,6 +153,24 @@ func (s *NewestSlots) Values() []string {
 	return values
 }
 
+// Former are values that lost their place and will not come back, oldest first.
+func (s *NewestSlots) Former() []string { return s.order }
+
+// Restore puts a new NewestSlots where another one was: values of Former and of
+// Values.
+func (s *NewestSlots) Restore(former, values []string) {
+	for _, v := range former {
+		if _, known := s.former[v]; !known {
+			s.forget(strings.Clone(v))
+		}
+	}
+	for _, v := range values[max(0, len(values)-s.n):] {
+		if v != OtherLabel && !s.Current(v) {
+			s.slots = append(s.slots, slot{value: strings.Clone(v)})
+		}
+	}
+}
+
 func (s *NewestSlots) hit(i int) {
 	s.slots[i].hits++
 	if s.total++; s.total >= slotDecay {

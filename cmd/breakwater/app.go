@@ -183,6 +183,9 @@ func (a *app) newStages(cfg *config.Config) (err error) {
 		a.log.Warn().Err(err).Msg("vitals that were settling at the last stop could not be read")
 	}
 	a.health = health.New(health.Config{ReleaseSlots: cfg.Vitals.ReleaseSlots, Now: a.now}, a.registry)
+	if err := a.health.LoadFile(dataFile(cfg, "health.bin")); err != nil {
+		a.log.Warn().Err(err).Msg("what was known of sessions at the last stop could not be read")
+	}
 	a.reports = newReports(a.projectNamed, a.emit, part("reports"))
 	a.ledger.dropped = a.reports.outcome
 	a.background = append(a.background, a.limiter.Run, a.storm.Run, a.vitals.Run, a.reports.Run)

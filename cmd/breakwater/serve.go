@@ -132,6 +132,7 @@ func (a *app) stop() error {
 	a.reports.flush(a.now()) // and what was dropped since the last report
 	keep(a.relay.Shutdown(ctx))
 	keep(a.vitals.SaveFile(dataFile(a.reloader.Current(), "vitals.bin")))
+	keep(a.health.SaveFile(dataFile(a.reloader.Current(), "health.bin")))
 	keep(a.limiter.Close())
 	keep(a.spool.Close())
 	if a.admin != nil {

@@ -26,10 +26,13 @@
 //     crashed, abnormal and unhandled ones are errored too. A repeat of the same
 //     envelope is recognised by its sent_at.
 //
-// What was counted is remembered as hashes, the newest MaxSeen at least, for
-// the life of the process: an update that is sent again after a restart may
-// count twice. release_users_estimate counts different users of the day (UTC)
-// in HyperLogLog sketches of salted hashes, some 1 % off; ids are not kept.
+// What was counted is remembered as hashes, the newest MaxSeen at least.
+// release_users_estimate counts different users of the day (UTC) in HyperLogLog
+// sketches of salted hashes, some 1 % off; ids are not kept. An orderly stop
+// hands both to the next start, with the order of the releases (SaveFile,
+// LoadFile); after a kill -9 an update that is sent again may count twice, and
+// the users of the day are counted anew. Counters begin at zero at any start,
+// as Prometheus expects.
 //
 // Releases and environments have places: the newest ReleaseSlots releases and
 // the first Environments environments of each project; the rest is __other__.

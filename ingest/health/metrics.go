@@ -43,7 +43,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		},
 			[]string{"project", "reason"}),
 		users: prometheus.NewDesc("release_users_estimate",
-			"Different users with a session today (UTC), estimated to about 1 %. Starts from zero at midnight and at a restart.",
+			"Different users with a session today (UTC), estimated to about 1 %. Starts from zero at midnight and after a crash of the gateway.",
 			[]string{"project", "environment", "release"}, nil),
 		crashed: prometheus.NewDesc("release_crashed_users_estimate",
 			"Different users with a crashed session today (UTC), estimated to about 1 %. For crash-free users divide by release_users_estimate.",

@@ -250,6 +250,9 @@ func TestGracefulRestartKeepsWhatWaits(t *testing.T) {
 	fall := one("INP", 300, "i")
 	fall.Delta = 300
 	a.beacon("/done", one("LCP", 900, "done"))
+	for _, r := range []string{"shop@1", "shop@2", "shop@3", "shop@4", "shop@5", "shop@6"} {
+		a.Record(a.req, &schemas.Beacon{Route: "/", Release: r, Vitals: []schemas.Vital{one("FCP", 1, "")}})
+	}
 	a.later(time.Minute)
 	a.beacon("/p", one("LCP", 5000, "p"), fall)
 	if err := a.SaveFile(path); err != nil {
@@ -275,6 +278,12 @@ func TestGracefulRestartKeepsWhatWaits(t *testing.T) {
 	}
 	if n := b.sum("web_vitals_late_updates_total", "vital", "LCP"); n != 1 {
 		t.Errorf("%v late updates, want 1: the observed id was forgotten", n)
+	}
+	for _, r := range []string{"shop@1", "shop@6"} { // one that lost its place before the restart, one that has it
+		b.Record(b.req, &schemas.Beacon{Route: "/", Release: r, Vitals: []schemas.Vital{one("FCP", 1, "")}})
+	}
+	if old, other, last := b.sum("web_vitals_releases_total", "release", "shop@1"), b.sum("web_vitals_releases_total", "release", "__other__"), b.sum("web_vitals_releases_total", "release", "shop@6"); old != 0 || other != 1 || last != 1 {
+		t.Errorf("after the restart %v under the old release, %v under __other__, %v under the newest", old, other, last)
 	}
 	if err := b.LoadFile(path); err != nil {
 		t.Errorf("no snapshot is no error: %v", err)

@@ -1,17 +1,15 @@
 package vitals
 
 import (
-	"bufio"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
+
+	"breakwater/ingest"
 )
 
 // snapshot is what survives a graceful stop: what waits, and what was already
@@ -22,6 +20,13 @@ type snapshot struct {
 	Waiting []waiting      `json:"waiting"`
 	Pages   []snapshotPage `json:"pages,omitempty"`
 	Seen    []byte         `json:"seen"` // little-endian hashes, oldest generation first
+	// Releases are those that have a label, or had one, by project.
+	Releases map[string]snapshotReleases `json:"releases,omitempty"`
+}
+
+type snapshotReleases struct {
+	Values []string `json:"values"` // oldest first
+	Former []string `json:"former,omitempty"`
 }
 
 type waiting struct {
@@ -73,6 +78,12 @@ func (v *Vitals) Save(w io.Writer) error {
 		s.Seen = binary.LittleEndian.AppendUint64(s.Seen, h)
 	}
 	v.mu.Unlock()
+	s.Releases = map[string]snapshotReleases{}
+	for name, p := range *v.projects.Load() {
+		p.mu.Lock()
+		s.Releases[name] = snapshotReleases{p.releases.Values(), slices.Clone(p.releases.Former())}
+		p.mu.Unlock()
+	}
 	if err := json.NewEncoder(w).Encode(&s); err != nil {
 		return fmt.Errorf("writing the vitals snapshot: %w", err)
 	}
@@ -90,13 +101,21 @@ func (v *Vitals) Load(r io.Reader) error {
 	if s.Version != snapshotVersion || len(s.Seen)%8 != 0 {
 		return fmt.Errorf("reading the vitals snapshot: version %d is not %d, or it is cut", s.Version, snapshotVersion)
 	}
-	now := v.cfg.Now()
-	entries := make([]*entry, 0, len(s.Waiting))
 	for _, o := range s.Waiting {
-		k, ok := lookup(o.Vital)
-		if !ok || len(o.Steps)%2 != 0 || o.Route == "" {
+		if _, ok := lookup(o.Vital); !ok || len(o.Steps)%2 != 0 || o.Route == "" {
 			return fmt.Errorf("reading the vitals snapshot: an entry for %q is not valid", o.Vital)
 		}
+	}
+	now := v.cfg.Now()
+	for name, r := range s.Releases {
+		p := v.project(name)
+		p.mu.Lock()
+		p.releases.Restore(r.Former, r.Values)
+		p.mu.Unlock()
+	}
+	entries := make([]*entry, 0, len(s.Waiting))
+	for _, o := range s.Waiting {
+		k, _ := lookup(o.Vital)
 		p := v.project(o.Project)
 		e := &entry{key: o.Key, first: o.First, last: o.Last, sent: o.Sent, observation: observation{
 			project: p, vital: k, nav: navType(o.Nav), sentry: o.Sentry, value: o.Value,
@@ -134,54 +153,9 @@ func (v *Vitals) Load(r io.Reader) error {
 }
 
 // SaveFile is Save into a file that appears whole or not at all.
-func (v *Vitals) SaveFile(path string) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return fmt.Errorf("writing the vitals snapshot: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	w := bufio.NewWriterSize(f, 64<<10)
-	err = v.Save(w)
-	if err == nil {
-		err = w.Flush()
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("writing the vitals snapshot: %w", err)
-	}
-	return nil
-}
+func (v *Vitals) SaveFile(path string) error { return ingest.SaveState(path, v.Save) }
 
 // LoadFile is Load from a file, which is then removed: it is good for one
 // start, or what it holds would be counted twice after a crash. No file is no
 // error. A file that cannot be read is put aside as path.broken and reported.
-func (v *Vitals) LoadFile(path string) error {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("reading the vitals snapshot: %w", err)
-	}
-	err = v.Load(bufio.NewReaderSize(f, 64<<10))
-	_ = f.Close()
-	if err != nil {
-		return errors.Join(err, os.Rename(path, path+".broken"))
-	}
-	if err := os.Remove(path); err != nil {
-		return fmt.Errorf("removing the vitals snapshot: %w", err)
-	}
-	return nil
-}
+func (v *Vitals) LoadFile(path string) error { return ingest.LoadState(path, v.Load) }
