@@ -46,6 +46,7 @@ var layers = []layer{
 	{"relay/*", []string{"relay", "relay/spool", "schemas"}, []string{"relay/relaytest", "relay/spool/disk"}, "a destination knows its own protocol; retries, backoff and outcomes are the loop's"},
 	{"cmd/breakwater/config/generate", []string{"cmd/breakwater/config"}, nil, "it only writes down what the types say"},
 	{"cmd/breakwater/config", []string{"ingest/scrub", "schemas"}, nil, "it says what operators may write; what is made of it is wired in cmd. Scrubbing paths are a language that only the scrubber knows"},
+	{"cmd/breakwater/backlog", []string{"relay/spool", "schemas"}, []string{"relay/spool/disk"}, "an archive moves between any two spools; which ones is wired in cmd"},
 	{"cmd/breakwater/logs", []string{"cmd/breakwater/config", "relay/syslog"}, nil, "log lines and reports speak to syslog servers in the same words; of delivery it knows nothing"},
 	{"cmd/breakwater/*", []string{"cmd/breakwater/config", "ingest", "relay", "relay/spool", "schemas"}, nil, "console and monitoring show what the contracts tell"},
 	{"cmd/breakwater", []string{"cmd/breakwater/*", "ingest", "ingest/*", "relay", "relay/*", "relay/spool/*", "schemas"}, nil, "the one place that knows both halves"},

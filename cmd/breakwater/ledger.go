@@ -23,7 +23,8 @@ import (
 //	           those items never came in
 //	by us      breakwater_items_outcome_total with outcome filtered, suppressed,
 //	           invalid, unauthorized, or rate_limited and another reason than
-//	           upstream_limit
+//	           upstream_limit; not filtered with the reason no_document, which
+//	           is what none of a project's upstreams keeps
 //	after us   breakwater_items_outcome_total with outcome expired, dead_letter,
 //	           or rate_limited and the reason upstream_limit: accepted, and then
 //	           not wanted or too late
@@ -51,7 +52,7 @@ func newLedger(reg prometheus.Registerer) *ledger {
 		}, []string{"project", "category"}),
 		outcome: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "breakwater_items_outcome_total",
-			Help: "Items by outcome. At the door: accepted, rate_limited, filtered, suppressed, invalid, unauthorized. Accepted ones end later: delivered, expired, dead_letter, rate_limited (reason upstream_limit).",
+			Help: "Items by outcome. At the door: accepted, rate_limited, filtered, suppressed, invalid, unauthorized. Accepted ones end later: delivered, expired, dead_letter, rate_limited (reason upstream_limit), filtered (reason no_document).",
 		}, []string{"project", "category", "outcome", "reason"}),
 		recovered: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "breakwater_items_recovered",

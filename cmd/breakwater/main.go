@@ -38,6 +38,8 @@ type cli struct {
 	Doctor     doctorCmd     `cmd:"" help:"Prove that the whole path works; name what does not, and the fix."`
 	Dashboards dashboardsCmd `cmd:"" help:"Dashboards, rules, alerts and runbooks for Prometheus and Grafana."`
 	Simulate   simulateCmd   `cmd:"" help:"Send believable traffic at a gateway and hold what was sent against its metrics."`
+	Spool      spoolCmd      `cmd:"" help:"Look at the spool, retry, drop, move a backlog to another gateway, check it."`
+	Tail       tailCmd       `cmd:"" help:"Watch what becomes of items at the door, live."`
 	Health     healthCmd     `cmd:"" help:"Ask a running gateway whether it is well; for container health checks."`
 	Completion completionCmd `cmd:"" help:"Complete commands, flags and their values in your shell."`
 	Man        manCmd        `cmd:"" help:"Print the manual page."`

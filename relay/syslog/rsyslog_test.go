@@ -51,16 +51,21 @@ func server(r *relaytest.Rsyslog, network string) syslog.Server {
 func TestPlainContract(t *testing.T) {
 	for _, network := range []string{"udp", "tcp", "tls"} {
 		t.Run(network, func(t *testing.T) {
+			r := rsyslog(t)
 			p := relaytest.Plain{
 				New: func(t *testing.T) (relay.Destination, func() string) {
-					r := rsyslog(t)
+					before := len(settled(r, network))
 					return make1(t, syslog.Config{Server: server(r, network), Hold: 50 * time.Millisecond}), func() string {
-						return settled(r, network)
+						return strings.Join(settled(r, network)[before:], "\n")
 					}
 				},
 				Away: func(t *testing.T) relay.Destination {
-					r := rsyslog(t)
 					r.Kill()
+					t.Cleanup(func() {
+						if err := r.Start(); err != nil {
+							t.Error(err)
+						}
+					})
 					return make1(t, syslog.Config{Server: server(r, network)})
 				},
 				Reason: "connection",
@@ -75,12 +80,12 @@ func TestPlainContract(t *testing.T) {
 }
 
 // settled is what rsyslog has written when it writes no more.
-func settled(r *relaytest.Rsyslog, network string) string {
+func settled(r *relaytest.Rsyslog, network string) []string {
 	last := -1
 	for {
 		lines := r.Lines(network)
 		if len(lines) == last {
-			return strings.Join(lines, "\n")
+			return lines
 		}
 		last = len(lines)
 		time.Sleep(200 * time.Millisecond) // rsyslog says nothing of when it is done
@@ -203,7 +208,7 @@ func noGap(t *testing.T, network string) {
 	if err := loop.Shutdown(t.Context()); err != nil {
 		t.Error(err)
 	}
-	text := settled(r, network)
+	text := strings.Join(settled(r, network), "\n")
 	missing := 0
 	for _, id := range ids {
 		if !strings.Contains(text, id) {

@@ -57,6 +57,9 @@ func (s *server) api(e *echo.Echo) {
 	v1.GET("/config", func(c echo.Context) error { return c.JSON(http.StatusOK, s.config()) })
 	v1.GET("/audit", s.apiAudit)
 	v1.GET("/tail", s.getTail)
+	for path, h := range s.o.API {
+		e.Any(path, echo.WrapHandler(h))
+	}
 }
 
 func bad(format string, args ...any) error {

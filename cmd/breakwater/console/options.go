@@ -1,6 +1,7 @@
 package console
 
 import (
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -77,6 +78,9 @@ type Options struct {
 	Spool    Spool
 	Relay    Relay
 	State    State
+	// API are further paths of the JSON API and who answers there; they are
+	// guarded like the others, and in openapi.json, but bound bodies themselves.
+	API map[string]http.Handler
 	// Help are the runbooks shown under /help/alerts/.
 	Help []HelpPage
 	// Tail is where the door tells what became of each item; nil for none.

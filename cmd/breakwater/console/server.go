@@ -31,10 +31,12 @@ func New(o Options) http.Handler {
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = s.writeError
 
-	e.Use(middleware.Recover())         // a bug in a page must not end the gateway
-	e.Use(secure)                       // before any answer is written
-	e.Use(s.guard)                      // before any handler sees the request
-	e.Use(middleware.BodyLimit("128K")) // forms and selections are small
+	e.Use(middleware.Recover())                                      // a bug in a page must not end the gateway
+	e.Use(secure)                                                    // before any answer is written
+	e.Use(s.guard)                                                   // before any handler sees the request
+	e.Use(middleware.BodyLimitWithConfig(middleware.BodyLimitConfig{ // forms and selections are small; who answers in API bounds for himself
+		Limit: "128K", Skipper: func(c echo.Context) bool { return s.o.API[c.Path()] != nil },
+	}))
 
 	s.machines(e)
 	s.api(e)

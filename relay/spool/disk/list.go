@@ -267,7 +267,14 @@ func (s *Spool) Retry(q spool.Query) (int, error) {
 // reason "dropped", or dead letters when q.Dead is set. A worker that holds
 // one may still deliver it. It returns how many records it touched.
 func (s *Spool) Drop(q spool.Query) (int, error) {
-	f := schemas.Final{Outcome: schemas.DeadLetter, Reason: "dropped"}
+	return s.End(q, schemas.Final{Outcome: schemas.DeadLetter, Reason: "dropped"})
+}
+
+// End ends records that match with an outcome, durably: waiting ones, or dead
+// letters when q.Dead is set, whose outcome was counted when they were buried.
+// A worker that holds one may still deliver it. It returns how many records it
+// touched.
+func (s *Spool) End(q spool.Query, f schemas.Final) (int, error) {
 	return s.each(q, func(h hit, _ *schemas.Meta) bool {
 		return s.end(h.ref, f, func(st state) bool {
 			if q.Dead {
