@@ -304,14 +304,10 @@ func TestFiles(t *testing.T) {
 
 // A dump that expands without end is given up early.
 func TestBombs(t *testing.T) {
-	zeros := "MDMP" + strings.Repeat("\x00", 300<<20)
+	zeros := "MDMP" + strings.Repeat("\x00", 16<<20)
 	for _, tool := range []string{"gzip", "zstd", "xz", "bzip2"} {
 		t.Run(tool, func(t *testing.T) {
-			small := zeros
-			if tool == "xz" || tool == "bzip2" {
-				small = zeros[:40<<20] // they take their time
-			}
-			bomb := packed(t, tool, small)
+			bomb := packed(t, tool, zeros)
 			_, err := decode(t, "", bomb)
 			if rej := ingest.AsRejection(err); rej.Status != 413 {
 				t.Errorf("%d KiB were answered %v", len(bomb)>>10, err)
