@@ -50,3 +50,22 @@ func TestRunbooks(t *testing.T) {
 		}
 	}
 }
+
+// The README lists every alert with its severity, and none that is gone.
+func TestReadmeListsTheAlerts(t *testing.T) {
+	raw, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, a := range Alerts() {
+		want = append(want, a.Alert+" "+a.Labels["severity"])
+	}
+	var have []string
+	for _, m := range regexp.MustCompile("(?m)^\\| `(Breakwater\\w+)` \\| (\\w+) \\|").FindAllStringSubmatch(string(raw), -1) {
+		have = append(have, m[1]+" "+m[2])
+	}
+	if !slices.Equal(have, want) {
+		t.Errorf("the README lists\n%s\nand the rules are\n%s", strings.Join(have, "\n"), strings.Join(want, "\n"))
+	}
+}
