@@ -66,8 +66,14 @@ demo: deps build ## the whole loop on this machine: gateway, Bugsink, Prometheus
 	@$(WEB)/stack/demo.sh
 
 .PHONY: long
-long: deps ## the tests that BREAKWATER_LONG=1 makes longer: 10,000 verdicts in Prometheus, ten million forged labels, a storm of two million errors
-	BREAKWATER_LONG=1 go test -timeout 60m -run 'TestVerdictsInPrometheus|TestForgedLabels|TestStormAtTheDoor' -v ./cmd/breakwater ./ingest/vitals
+long: deps ## the tests that BREAKWATER_LONG=1 makes longer: the console four ways, 10,000 verdicts in Prometheus, ten million forged labels, a storm of two million errors
+	BREAKWATER_LONG=1 go test -timeout 60m -run 'TestConsoleInBrowser|TestVerdictsInPrometheus|TestForgedLabels|TestStormAtTheDoor' -v ./cmd/breakwater ./ingest/vitals
+
+.PHONY: pictures
+pictures: deps ## pictures of every page of the console in bin/pictures; the README's is one of them
+	mkdir -p $(BIN)/pictures
+	CONSOLE_PICTURES=$(CURDIR)/$(BIN)/pictures go test -count=1 -timeout 15m -run 'TestConsoleInBrowser' ./cmd/breakwater
+	cp $(BIN)/pictures/overview.png cmd/breakwater/console/testdata/
 
 .PHONY: native
 native: $(TOOLS)/prometheus ## the same questions to a Prometheus 3 with native histograms (builds it once, some minutes)

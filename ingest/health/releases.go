@@ -65,8 +65,9 @@ type Release struct {
 }
 
 // Releases lists the releases that have a label of their own, and the rest as
-// __other__, by project and environment, the newest first. What it knows
-// begins with the process.
+// __other__, by project and environment, the newest first. Sessions and errors
+// begin with the process; users of the day and when a release was seen first
+// survive an orderly restart.
 func (h *Health) Releases() []Release {
 	now := h.cfg.Now()
 	type place struct{ project, environment string }
@@ -79,6 +80,9 @@ func (h *Health) Releases() []Release {
 			r := Release{
 				Project: name, Environment: k.environment, Release: k.release, Errors: s.errors,
 				FirstSeen: s.first.UTC(), LastSeen: s.last.UTC(),
+			}
+			if first, ok := p.firstSeen[k.release]; ok {
+				r.FirstSeen = first.UTC() // a restart does not forget it
 			}
 			r.Sessions, r.Crashed = s.recent.sums(now)
 			if s.users != nil {

@@ -1,17 +1,17 @@
 // Looks at every page of the console, presses every button, and tells what it
 // found.
 //
-//   node console.mjs http://127.0.0.1:8081 TOKEN FOLDER
+//   node console.mjs http://127.0.0.1:8081 TOKEN FOLDER [all]
 //
 // Prints {"pages", "axe", "actions", "keyboard", "plain", "live", "faults"} as
-// JSON and leaves a picture of each page in FOLDER: wide and phone, light and
-// dark. CHROMIUM names the browser, /usr/bin/chromium when it does not.
+// JSON and leaves a picture of each page in FOLDER: wide and light, phone and
+// dark; with `all` wide and dark, phone and light, too. CHROMIUM names the browser, /usr/bin/chromium when it does not.
 import {readFile} from 'node:fs/promises';
 import {createRequire} from 'node:module';
 import {join} from 'node:path';
 import {chromium} from 'playwright-core';
 
-const [base, token, folder] = process.argv.slice(2);
+const [base, token, folder, all] = process.argv.slice(2);
 if (!folder) {
   console.error('usage: node console.mjs ADDRESS TOKEN FOLDER');
   process.exit(2);
@@ -54,6 +54,8 @@ const views = [
 const looks = async () => {
   for (const view of views) {
     for (const colorScheme of ['light', 'dark']) {
+      const mixed = (view.name === 'wide') !== (colorScheme === 'light');
+      if (mixed && !all) continue;
       const context = await browser.newContext({viewport: view.viewport, isMobile: view.isMobile, hasTouch: view.hasTouch, colorScheme, reducedMotion: 'reduce'});
       const page = await context.newPage();
       watch(page);
@@ -99,8 +101,10 @@ const look = async (page, name, view, scheme) => {
   if (bytes > 600_000) fault(name, `has ${bytes} bytes`);
   if (await page.evaluate(() => Boolean(window.pwned))) fault(name, 'a hostile text ran');
   await page.screenshot({path: join(folder, `${name}-${view}-${scheme}.png`), fullPage: true});
+  if (name === 'overview' && view === 'wide' && scheme === 'light') {
+    await page.screenshot({path: join(folder, 'overview.png'), clip: {x: 0, y: 0, width: 1280, height: 720}}); // the README's
+  }
   report.pages.push(`${name} ${view} ${scheme}`);
-  if ((view === 'wide') !== (scheme === 'light')) return; // each scheme and each view is checked once
   await page.evaluate(axe);
   const result = await page.evaluate(() => window.axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}));
   for (const v of result.violations) {
@@ -128,7 +132,7 @@ const act = async () => {
   const rows = page.locator('tbody tr');
   report.actions.before = await rows.count();
   await rows.first().locator('a[href^="/records/"]').click();
-  await page.getByRole('link', {name: 'Retry', exact: true}).click();
+  await page.getByRole('link', {name: 'Retry at sentry'}).click();
   await page.getByRole('button', {name: 'Retry', exact: true}).click();
   report.actions.retryOne = await done(page);
 

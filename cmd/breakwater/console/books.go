@@ -32,11 +32,12 @@ func (b Books) Sum(o schemas.Outcome, reason string) (n float64) {
 	return n
 }
 
-// Lost is what was accepted and then not delivered: dead letters and what
-// expired.
-func (b Books) Lost() float64 {
-	return b.Sum(schemas.DeadLetter, "") + b.Sum(schemas.Expired, "") + b.Limited()
-}
+// Lost is what was accepted and then not delivered: dead letters that were not
+// put back, what expired, and what an upstream's limit ended.
+func (b Books) Lost() float64 { return b.Dead() + b.Sum(schemas.Expired, "") + b.Limited() }
+
+// Dead is how many items became dead letters and were not put back.
+func (b Books) Dead() float64 { return max(b.Sum(schemas.DeadLetter, "")-b.Requeued, 0) }
 
 // Limited is what an upstream's long limit ended after it was accepted.
 func (b Books) Limited() float64 { return b.Sum(schemas.RateLimited, relay.UpstreamLimit) }

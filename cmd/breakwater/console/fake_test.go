@@ -260,3 +260,7 @@ func contains(t *testing.T, text string, wants ...string) {
 		}
 	}
 }
+
+func destOf(project, name string) spool.Destination {
+	return spool.Destination{Project: project, Name: name}
+}

@@ -93,8 +93,9 @@ type Options struct {
 	Now    func() time.Time
 	Logger zerolog.Logger
 
-	// every is the pace of live pages; tests make it quick.
-	every time.Duration
+	// every is the pace of live pages, patience how long one write to a viewer
+	// may take; tests make them quick.
+	every, patience time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -103,6 +104,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.every <= 0 {
 		o.every = 2 * time.Second
+	}
+	if o.patience <= 0 {
+		o.patience = streamWrite
 	}
 	if o.Tail == nil {
 		o.Tail = NewTail()

@@ -142,7 +142,7 @@ func (o *overview) findDestination(d Destination, now time.Time) {
 	case d.State == relay.Open || d.State == relay.HalfOpen:
 		what := d.ID() + " is down"
 		if !d.DownSince.IsZero() {
-			what += " since " + span(now.Sub(d.DownSince))
+			what += " for " + span(now.Sub(d.DownSince))
 		}
 		detail := "Last answer: " + lastWords(d) + ". " + waits + " Nothing is lost: they are delivered when it is back."
 		if d.NextRetry.After(now) {

@@ -24,7 +24,9 @@ type view struct {
 	Title string
 	// Bare pages have no navigation: signing in.
 	Bare bool
-	Data any
+	// Headed pages bring a heading of their own.
+	Headed bool
+	Data   any
 
 	Page, Version, Project, Live string
 	Path                         string

@@ -22,21 +22,26 @@ type server struct {
 }
 
 // New builds the private listener's handler.
-func New(o Options) http.Handler {
+func New(o Options) http.Handler { return build(o).handler() }
+
+func build(o Options) *server {
 	o = o.withDefaults()
 	s := &server{o: o, src: newSource(o), audit: newAudit(o.AuditFile, o.Logger), sessions: newSessions(o.Now), metrics: newCounters(o.Registerer)}
 	s.live = newLive(o.every, func(n int) { s.metrics.viewers.WithLabelValues(streamLive).Set(float64(n)) }, s.frame)
+	return s
+}
 
+func (s *server) handler() http.Handler {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = s.writeError
 
-	e.Use(middleware.Recover())                                      // a bug in a page must not end the gateway
-	e.Use(secure)                                                    // before any answer is written
-	e.Use(s.guard)                                                   // before any handler sees the request
-	e.Use(middleware.BodyLimitWithConfig(middleware.BodyLimitConfig{ // forms and selections are small; who answers in API bounds for himself
-		Limit: "128K", Skipper: func(c echo.Context) bool { return s.o.API[c.Path()] != nil },
-	}))
+	e.Use(middleware.Recover()) // a bug in a page must not end the gateway
+	e.Use(secure)               // before any answer is written
+	e.Use(s.guard)              // before any handler sees the request
+	// Forms and selections are small and come at once; who answers in API bounds for himself.
+	skip := func(c echo.Context) bool { return s.o.API[c.Path()] != nil }
+	e.Use(hurry(skip), middleware.BodyLimitWithConfig(middleware.BodyLimitConfig{Limit: "128K", Skipper: skip}))
 
 	s.machines(e)
 	s.api(e)
@@ -84,11 +89,26 @@ func profiles(e *echo.Echo) {
 	g.GET("/*", echo.WrapHandler(http.HandlerFunc(pprof.Index)))
 }
 
+// bodyTime is how long a body may take to arrive. It cannot be the server's
+// read timeout: that would end streams and profiles as well.
+const bodyTime = 30 * time.Second
+
+func hurry(skip middleware.Skipper) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			if c.Request().Method != http.MethodGet && !skip(c) {
+				_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(bodyTime)) // recorders of tests have none
+			}
+			return next(c)
+		}
+	}
+}
+
 // NewServer is the http.Server around the handler. Profiles, traces and
 // streams run for as long as they are asked to, so there is no write timeout;
 // streams set one for each write.
 func NewServer(h http.Handler) *http.Server {
-	return &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10}
+	return &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10}
 }
 
 // writeError answers an error: as a page to a browser, as JSON to all else.

@@ -143,18 +143,10 @@ func (s *source) groups(project, order string, n int) []Group {
 	if !slices.Contains(Orders, order) {
 		order = Orders[0]
 	}
-	names := []string{project}
-	if project == "" {
-		names = s.o.State.Projects()
-	}
+	names := of(s.o.State.Projects(), project, func(name string) string { return name }) // remembers nothing of made-up names
 	list := []Group{}
 	for _, name := range names {
-		list = append(list, remember(s, "groups/"+order+"/"+name, freshSlow, func() []Group {
-			if !slices.Contains(s.o.State.Projects(), name) {
-				return nil // remembers only names that are configured
-			}
-			return s.o.State.Groups(name, order, maxGroups)
-		})...)
+		list = append(list, remember(s, "groups/"+order+"/"+name, freshSlow, func() []Group { return s.o.State.Groups(name, order, maxGroups) })...)
 	}
 	if len(names) > 1 {
 		slices.SortStableFunc(list, func(a, b Group) int { return before(order, a, b) })

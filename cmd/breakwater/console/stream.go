@@ -18,18 +18,19 @@ const (
 
 // events is a stream of server-sent events.
 type events struct {
-	c   echo.Context
-	rc  *http.ResponseController
-	buf bytes.Buffer
+	c        echo.Context
+	rc       *http.ResponseController
+	buf      bytes.Buffer
+	patience time.Duration
 }
 
 // startEvents answers with an empty stream.
-func startEvents(c echo.Context) (*events, error) {
+func startEvents(c echo.Context, patience time.Duration) (*events, error) {
 	h := c.Response().Header()
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("X-Accel-Buffering", "no") // nginx would keep it back
-	e := &events{c: c, rc: http.NewResponseController(c.Response())}
-	_ = e.rc.SetWriteDeadline(time.Now().Add(streamWrite)) // recorders of tests have none
+	e := &events{c: c, rc: http.NewResponseController(c.Response()), patience: patience}
+	_ = e.rc.SetWriteDeadline(time.Now().Add(e.patience)) // recorders of tests have none
 	c.Response().WriteHeader(http.StatusOK)
 	return e, e.comment("hello")
 }
@@ -59,7 +60,7 @@ func (e *events) comment(text string) error {
 }
 
 func (e *events) write() error {
-	_ = e.rc.SetWriteDeadline(time.Now().Add(streamWrite))
+	_ = e.rc.SetWriteDeadline(time.Now().Add(e.patience))
 	if _, err := e.c.Response().Write(e.buf.Bytes()); err != nil {
 		return err
 	}
@@ -92,7 +93,7 @@ func (s *server) getLive(c echo.Context) error {
 		return echo.NewHTTPError(http.StatusServiceUnavailable, "too many live pages are open")
 	}
 	defer leave()
-	e, err := startEvents(c)
+	e, err := startEvents(c, s.o.patience)
 	if err != nil {
 		return nil //nolint:nilerr // the viewer is gone
 	}

@@ -25,9 +25,10 @@ func chart(v Vital) template.HTML {
 	fmt.Fprintf(&b, `<svg class="chart" viewBox="0 0 %g %g" preserveAspectRatio="none" aria-hidden="true" focusable="false">`, w, h)
 	fmt.Fprintf(&b, `<rect class="good-zone" x="0" y="%.1f" width="%g" height="%.1f"/>`, y(v.GoodUpTo), w, h-y(v.GoodUpTo))
 	fmt.Fprintf(&b, `<line class="threshold" x1="0" x2="%g" y1="%.1f" y2="%.1f"/>`, w, y(v.GoodUpTo), y(v.GoodUpTo))
-	step, drawing := w/float64(max(len(v.Points), 1)), false
+	points := begun(v.Points)
+	step, drawing := w/float64(max(len(points), 1)), false
 	var line strings.Builder
-	for i, p := range v.Points {
+	for i, p := range points {
 		if p.Samples == 0 {
 			drawing = false
 			continue
@@ -41,6 +42,16 @@ func chart(v Vital) template.HTML {
 	}
 	fmt.Fprintf(&b, `<path class="line" d="%s"/></svg>`, line.String())
 	return template.HTML(b.String()) //nolint:gosec // numbers only
+}
+
+// begun leaves out the time before the first measurement, but shows four hours
+// at least.
+func begun(points []VitalPoint) []VitalPoint {
+	const least = 16
+	for len(points) > least && points[0].Samples == 0 {
+		points = points[1:]
+	}
+	return points
 }
 
 // band is one stream of the flow picture.

@@ -135,7 +135,7 @@ func (s *server) getTail(c echo.Context) error {
 	defer leave()
 	s.metrics.viewers.WithLabelValues(streamTail).Inc()
 	defer s.metrics.viewers.WithLabelValues(streamTail).Dec()
-	e, err := startEvents(c)
+	e, err := startEvents(c, s.o.patience)
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	for err == nil {
