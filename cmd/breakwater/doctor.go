@@ -153,7 +153,7 @@ func renderExamination(r *doctor.Report) string {
 	t.SetStyle(table.StyleLight)
 	t.Style().Format.Header = text.FormatDefault
 	t.AppendHeader(table.Row{"", "check", "of", "what was found"})
-	t.SetColumnConfigs([]table.ColumnConfig{{Number: 3, WidthMax: 34}, {Number: 4, WidthMax: 76}})
+	t.SetColumnConfigs([]table.ColumnConfig{{Number: 3, WidthMax: 34, WidthMaxEnforcer: wrapLines}, {Number: 4, WidthMax: 76, WidthMaxEnforcer: wrapLines}})
 	for _, res := range r.Results {
 		found := res.Detail
 		if res.Cause != "" {
@@ -172,4 +172,13 @@ func renderExamination(r *doctor.Report) string {
 		verdict += fmt.Sprintf(", %d warnings", r.Warnings)
 	}
 	return t.Render() + "\n" + verdict + "\n"
+}
+
+// wrapLines breaks long lines between words and keeps the breaks there are.
+func wrapLines(s string, width int) string {
+	lines := strings.Split(s, "\n")
+	for i, l := range lines {
+		lines[i] = text.WrapSoft(l, width)
+	}
+	return strings.Join(lines, "\n")
 }

@@ -11,12 +11,16 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 )
 
 // maxAnswer bounds what is read of any answer.
 const maxAnswer = 64 << 20
+
+// tags are left out of details: a proxy's own pages are HTML.
+var tags = regexp.MustCompile(`<[^>]*>`)
 
 // answer is a whole response.
 type answer struct {
@@ -28,7 +32,8 @@ type answer struct {
 
 // text is the start of the body on one line, for a detail.
 func (a *answer) text() string {
-	s := strings.Join(strings.Fields(string(a.body[:min(len(a.body), 300)])), " ")
+	s := strings.Join(strings.Fields(tags.ReplaceAllString(string(a.body[:min(len(a.body), 600)]), " ")), " ")
+	s = s[:min(len(s), 300)]
 	if s == "" {
 		return fmt.Sprintf("answered %d", a.status)
 	}

@@ -42,7 +42,7 @@ func (x *exam) configuration() bool {
 		}
 	}
 	if clean {
-		x.ok("configuration", name, fmt.Sprintf("%d projects", len(x.o.Config.Projects)))
+		x.ok("configuration", name, fmt.Sprintf("projects: %d", len(x.o.Config.Projects)))
 	}
 	return true
 }
