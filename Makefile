@@ -60,6 +60,10 @@ test: deps ## install what is missing, then every test (about 10 minutes on 2 co
 	go vet ./...
 	go test -timeout 18m ./...
 
+.PHONY: demo-build
+demo-build: $(WEB)/node_modules/.package-lock.json ## the demonstration page, which the gateway then serves at /demo/ on its private listener
+	cd $(WEB)/web && npm run --silent build
+
 .PHONY: demo
 demo: deps build ## the whole loop on this machine: gateway, Bugsink, Prometheus, Alertmanager, demo pages; Ctrl-C ends it
 	@if [ -f $(WEB)/web/package.json ]; then $(MAKE) --no-print-directory demo-build; fi

@@ -85,6 +85,8 @@ type Options struct {
 	Help []HelpPage
 	// Tail is where the door tells what became of each item; nil for none.
 	Tail *Tail
+	// Demo is the demonstration page; nil for none.
+	Demo *Demo
 	// AuditFile keeps the history of actions; "" keeps it in memory.
 	AuditFile string
 	// Version is what the pages' foot says.

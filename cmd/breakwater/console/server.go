@@ -47,6 +47,7 @@ func (s *server) handler() http.Handler {
 	s.api(e)
 	canaryRoutes(e, s.o.Canaries)
 	s.pages(e)
+	s.demo(e)
 	profiles(e)
 	return e
 }
