@@ -20,6 +20,7 @@ type body struct {
 	kind  encoding
 	open  bool
 	out   int64
+	size  int64 // on the wire, as the request declares it; -1: it does not
 	limit int64 // of out
 	ratio int64
 	err   error
@@ -56,7 +57,7 @@ func (w *wire) Read(p []byte) (int, error) {
 func openBody(r *http.Request, req *Request, ep *Endpoint) (*body, error) {
 	cfg := req.Settings()
 	b := &req.body
-	*b = body{req: req, limit: cfg.DecompressedSize, ratio: cfg.CompressionRatio}
+	*b = body{req: req, size: r.ContentLength, limit: cfg.DecompressedSize, ratio: cfg.CompressionRatio}
 	b.wire = wire{r: r.Body, limit: cfg.RequestSize}
 	if ep.Upload {
 		b.wire.limit = max(cfg.RequestSize, cfg.AttachmentSize+cfg.EventSize)
@@ -121,6 +122,17 @@ func (b *body) read(p []byte) (int, error) {
 		b.codec = c
 	}
 	return b.codec.Read(p)
+}
+
+// Unread is how many bytes of the body are still to come from the network, as
+// the request declares them, for whoever makes room for them; 0 when that is
+// not known, or not what will be read: the body is compressed.
+func (r *Request) Unread() int64 {
+	b := &r.body
+	if b.kind != identity || b.size < 0 {
+		return 0
+	}
+	return max(b.size-b.wire.n, 0)
 }
 
 // Close gives the decoder back; reading on is at an end.

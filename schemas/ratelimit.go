@@ -50,6 +50,9 @@ const BareLimit = 60 * time.Second
 func ParseRateLimits(status int, h http.Header, now time.Time) []RateLimit {
 	var limits []RateLimit
 	understood := false
+	if len(h["X-Sentry-Rate-Limits"]) == 0 && status != http.StatusTooManyRequests {
+		return nil
+	}
 	for _, part := range strings.Split(strings.Join(h.Values("X-Sentry-Rate-Limits"), ","), ",") {
 		l, forUs, ok := parseLimit(part, now)
 		if understood = understood || ok; forUs {

@@ -24,6 +24,7 @@ const flushLogs = 2 * time.Second
 // Run serves until SIGINT or SIGTERM. A second signal ends it at once: what
 // was acknowledged is on disk either way.
 func (serveCmd) Run(c *cli) error {
+	defer tuneCollector()()
 	cfg, err := config.Load(c.Config, os.LookupEnv)
 	if err != nil {
 		return err

@@ -32,7 +32,11 @@ func (b *buffer) read(r io.Reader, length, limit int64) (p []byte, more bool, er
 	if length >= 0 {
 		size = min(length, limit, 64<<10) // a declared length is a stranger's word
 	} else if known, ok := r.(interface{ AtHand() int }); ok {
-		size = min(max(size, int64(known.AtHand())), limit)
+		have := int64(known.AtHand())
+		if rest := b.req.Unread(); rest <= have { // all of it, if this is the last item
+			have += rest
+		}
+		size = min(max(size, have), limit)
 	}
 	if err := b.charge(size); err != nil {
 		return nil, false, err

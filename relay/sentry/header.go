@@ -63,22 +63,20 @@ func moveSentAt(s string, held time.Duration) (moved string, ok bool) {
 	return t.Add(held).Format("2006-01-02T15:04:05." + strings.Repeat("0", digits) + "Z07:00"), true
 }
 
-// setRequestHeader writes the HTTP header. What it does not name is not sent:
+// requestHeader makes the HTTP header. What it does not name is not sent:
 // no cookie, no Authorization, nothing a client chose but its User-Agent.
-func (d *Destination) setRequestHeader(h http.Header, meta *schemas.Meta) {
-	h.Set("Content-Type", "application/x-sentry-envelope")
-	h.Set("X-Sentry-Auth", d.auth)
-	h.Set("Accept", "application/json")
-	h.Set("User-Agent", d.agent)
+func (d *Destination) requestHeader(meta *schemas.Meta) http.Header {
+	h := make(http.Header, len(d.constant)+2)
+	for name, values := range d.constant { // shared: a transport does not change them
+		h[name] = values
+	}
 	if ua := headerText(meta.UserAgent); ua != "" {
-		h.Set("User-Agent", ua) // Sentry reads browser and device from it where the event does not say
+		h["User-Agent"] = []string{ua} // Sentry reads browser and device from it where the event does not say
 	}
 	if ip, err := netip.ParseAddr(meta.ClientIP); err == nil {
-		h.Set("X-Forwarded-For", ip.WithZone("").String())
+		h["X-Forwarded-For"] = []string{ip.WithZone("").String()}
 	}
-	if d.enc.name != "identity" {
-		h.Set("Content-Encoding", d.enc.name)
-	}
+	return h
 }
 
 // maxUserAgent bounds the User-Agent passed on, in bytes.

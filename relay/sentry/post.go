@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"regexp"
 	"strings"
 	"time"
@@ -23,34 +22,28 @@ func (d *Destination) post(ctx context.Context, meta *schemas.Meta, env *schemas
 	defer cancel()
 	out := &schemas.Envelope{Header: d.header(env.Header, meta.ReceivedAt, d.now()), Items: env.Items}
 
-	var body io.Reader
+	req := d.request.WithContext(ctx)
+	req.Header = d.requestHeader(meta)
 	var streamed *stream
 	if fitsMemory(out) {
 		b, err := d.enc.buffered(out)
 		if err != nil {
 			return unreadable(err)
 		}
-		body = bytes.NewReader(b)
-	} else {
-		streamed = d.enc.stream(out)
-		body = streamed
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.url, body)
-	if err != nil {
-		if streamed != nil {
-			_ = streamed.finish()
-		}
-		return &relay.DeliverError{Class: relay.Permanent, Reason: "error", Err: d.redact(err)}
-	}
-	d.setRequestHeader(req.Header, meta)
-	if streamed == nil {
+		req.ContentLength = int64(len(b))
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
+		req.Body, _ = req.GetBody() // always nil
 		// Says that it may be sent again on a new connection when a kept one
 		// broke; a header without a value is not sent.
 		req.Header["Idempotency-Key"] = []string{}
 	} else {
+		streamed = d.enc.stream(out)
+		req.Body = streamed
 		req.Header.Set("Expect", "100-continue") // a refusal shall not cost 100 MiB
 	}
-	resp, err := d.client.Do(req)
+	// The transport itself, not a client around it: redirects are not followed,
+	// and there are no cookies to keep.
+	resp, err := d.transport.RoundTrip(req)
 	if streamed != nil {
 		// With an answer the transport may still be sending; it is done with
 		// the envelope only when the stream is.
@@ -62,12 +55,17 @@ func (d *Destination) post(ctx context.Context, meta *schemas.Meta, env *schemas
 				return unreadable(cause)
 			}
 		}
-		return relay.NetworkError(d.redact(bare(err)))
+		return relay.NetworkError(d.redact(err))
 	}
 	stop := time.AfterFunc(maxAnswerTime, cancel) // the status is known: a slow body is not worth a worker
 	defer stop.Stop()
 	defer resp.Body.Close()
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBody)) // what could be read of a text for people
+	answer := io.LimitReader(resp.Body, maxAnswerBody)
+	if resp.StatusCode/100 == 2 {
+		_, _ = io.Copy(io.Discard, answer) // so that the connection can be used again
+		return d.judge(resp, nil)
+	}
+	text, _ := io.ReadAll(answer) // what could be read of a text for people
 	return d.judge(resp, text)
 }
 
@@ -119,15 +117,6 @@ func (d *Destination) explain(resp *http.Response, text []byte) error {
 		msg += ": " + said
 	}
 	return d.redact(errors.New(strings.TrimSpace(msg)))
-}
-
-// bare takes the request's address off an error of net/http: it is known.
-func bare(err error) error {
-	var ue *url.Error
-	if errors.As(err, &ue) {
-		return ue.Err
-	}
-	return err
 }
 
 var userInfo = regexp.MustCompile(`://[^/@\s"]*@`)

@@ -43,7 +43,6 @@ type Config struct {
 // Destination delivers to one DSN. It is safe for concurrent use.
 type Destination struct {
 	dsn       schemas.DSN
-	url       string
 	auth      string
 	agent     string
 	enc       *encoding
@@ -51,7 +50,8 @@ type Destination struct {
 	rate      int64
 	limits    *Limits
 	now       func() time.Time
-	client    *http.Client
+	request   *http.Request       // what each one begins as
+	constant  map[string][]string // headers that are the same for all
 	transport *http.Transport
 }
 
@@ -92,16 +92,21 @@ func New(c Config) (*Destination, error) {
 		c.Now = time.Now
 	}
 	d := &Destination{
-		dsn: dsn, url: dsn.EnvelopeURL(), enc: enc, timeout: c.Timeout, rate: c.MinThroughput, limits: c.Limits, now: c.Now,
+		dsn: dsn, enc: enc, timeout: c.Timeout, rate: c.MinThroughput, limits: c.Limits, now: c.Now,
 		agent: "breakwater/" + headerText(c.Version),
 		transport: relay.NewTransport(relay.TransportConfig{
 			ConnectTimeout: c.ConnectTimeout, Connections: c.Concurrency, RootCAs: c.RootCAs, Dial: c.Dial,
 		}),
 	}
 	d.auth = "Sentry sentry_version=7, sentry_client=" + d.agent + ", sentry_key=" + dsn.PublicKey
-	d.client = &http.Client{
-		Transport:     d.transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	if d.request, err = http.NewRequest(http.MethodPost, dsn.EnvelopeURL(), nil); err != nil {
+		return nil, fmt.Errorf("reading the upstream's DSN: %w", d.redact(err))
+	}
+	d.constant = map[string][]string{
+		"Content-Type": {"application/x-sentry-envelope"}, "X-Sentry-Auth": {d.auth}, "Accept": {"application/json"}, "User-Agent": {d.agent},
+	}
+	if enc.name != "identity" {
+		d.constant["Content-Encoding"] = []string{enc.name}
 	}
 	return d, nil
 }
@@ -123,8 +128,12 @@ func (d *Destination) Close() error {
 // dead_letter with the reason too_large. A rate limit in any answer is kept
 // for Limits; on a 429 the error has class Held.
 func (d *Destination) Deliver(ctx context.Context, meta *schemas.Meta, env *schemas.Envelope) ([]schemas.Final, error) {
-	ctx, cancel := context.WithTimeout(ctx, relay.AttemptTimeout(d.timeout, env, d.rate))
-	defer cancel()
+	timeout := relay.AttemptTimeout(d.timeout, env, d.rate)
+	if end, ok := ctx.Deadline(); !ok || time.Until(end) > timeout { // the relay sets one, usually the same
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
 	err := d.post(ctx, meta, env)
 	if err == nil {
 		return nil, nil

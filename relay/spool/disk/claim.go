@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,13 +13,14 @@ import (
 	"breakwater/schemas"
 )
 
-// claim is one record leased to one worker. It holds the record's bytes, so
-// nothing that happens to the segment meanwhile concerns it.
+// claim is one record leased to one worker. It holds the record's bytes until
+// they are asked for, so nothing that happens to the segment meanwhile concerns it.
 type claim struct {
 	s        *Spool
 	ref      ref
 	meta     *schemas.Meta
-	envelope []byte
+	mu       sync.Mutex
+	envelope []byte // until it is asked for
 	blobs    []blobRef
 	attempts int
 	ended    atomic.Bool
@@ -147,13 +149,32 @@ func (c *claim) Meta() *schemas.Meta { return c.meta }
 
 // Envelope reads the record; large payloads stay in their files.
 func (c *claim) Envelope() (*schemas.Envelope, error) {
-	// Two calls must not share bytes that the first caller may have edited.
-	b := append([]byte(nil), c.envelope...)
+	b, err := c.take()
+	if err != nil {
+		return nil, fmt.Errorf("reading record %s: %w", c.meta.ID, err)
+	}
 	env, err := decodeEnvelope(b, c.blobs, c.s.blobBody)
 	if err != nil {
 		return nil, fmt.Errorf("reading record %s: %w", c.meta.ID, err)
 	}
 	return env, nil
+}
+
+// take gives the envelope's bytes away once; who asks again gets them from the
+// disk, for the first caller may have edited his.
+func (c *claim) take() ([]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b := c.envelope; b != nil {
+		c.envelope = nil
+		return b, nil
+	}
+	payload, id, err := c.s.read(c.ref)
+	if err != nil {
+		return nil, err
+	}
+	_, env, err := decodeMeta(payload, id)
+	return env, err
 }
 
 // Attempts is how often the record was released for this destination before.
