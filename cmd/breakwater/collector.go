@@ -1,49 +1,56 @@
 package main
 
 import (
+	"context"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"runtime/metrics"
-	"sync/atomic"
+	"time"
 )
 
-// heapGrowth is how far the heap may grow between two collections, at least,
-// in bytes. The gateway keeps little alive, 10 MiB or so, and makes 40 KiB of
-// garbage for a request: at Go's own rule, a collection when the heap has
-// doubled, it would collect after every few hundred requests. With more alive,
-// as behind a long outage, Go's rule gives more room than this and is left
-// alone, so a backlog takes no more memory than without.
-const heapGrowth = 48 << 20
+// ballastSize is how much further than by Go's own rule the heap may grow
+// between two collections, in bytes. The gateway keeps little alive, 10 MiB or
+// so, and makes 40 KiB of garbage for a request: to collect whenever the heap
+// has doubled is to collect after every few hundred requests. More than this
+// would show in what hostile requests can make the process take.
+const ballastSize = 8 << 20
 
-// tuneCollector holds the garbage collector to heapGrowth, unless the
-// operator's GOGC or GOMEMLIMIT says otherwise, until stop is called.
-func tuneCollector() (stop func()) {
+// ballastLimit is how much may be alive beside it. With more, as behind a long
+// outage, Go's rule gives room enough.
+const ballastLimit = 32 << 20
+
+// holdBallast keeps bytes alive that are never touched, until ctx ends: they
+// count in the collector's sums and take no memory. A GOGC of 400 would spare
+// as much work, but it would also multiply what a burst of large requests holds.
+// It does nothing when the operator's GOGC or GOMEMLIMIT has decided already.
+func holdBallast(ctx context.Context, period time.Duration) error {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
-		return func() {}
+		return nil
 	}
-	var stopped atomic.Bool
-	var percent atomic.Int64 // in force
-	var after func(struct{})
-	after = func(struct{}) {
-		if stopped.Load() {
-			return
+	ballast := make([]byte, ballastSize)
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			runtime.KeepAlive(ballast)
+			return nil
+		case <-tick.C:
+			ballast = weigh(ballast, liveHeap())
 		}
-		if want := gcPercent(liveHeap()); want < percent.Load()*4/5 || want > percent.Load()*6/5 { // changing it stops the world
-			debug.SetGCPercent(int(want))
-			percent.Store(want)
-		}
-		runtime.AddCleanup(new([64]byte), after, struct{}{}) // comes again with the next collection
 	}
-	percent.Store(100)
-	after(struct{}{})
-	return func() { stopped.Store(true) }
 }
 
-// gcPercent is the GOGC that lets a heap of so many living bytes grow by
-// heapGrowth, and never less than Go's default.
-func gcPercent(live uint64) int64 {
-	return min(max(100*heapGrowth/int64(max(live, 1<<20)), 100), 1000)
+// weigh drops the ballast when much is alive and takes it up again when little
+// is; in between it stays as it is.
+func weigh(ballast []byte, live uint64) []byte {
+	switch beside := int64(live) - int64(len(ballast)); {
+	case beside > ballastLimit:
+		return nil
+	case ballast == nil && beside < ballastLimit/2:
+		return make([]byte, ballastSize)
+	}
+	return ballast
 }
 
 // liveHeap is what the last collection found alive, in bytes.
@@ -51,7 +58,7 @@ func liveHeap() uint64 {
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(sample)
 	if sample[0].Value.Kind() != metrics.KindUint64 {
-		return heapGrowth
+		return 0
 	}
 	return sample[0].Value.Uint64()
 }

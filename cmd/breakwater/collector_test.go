@@ -1,48 +1,49 @@
 package main
 
 import (
+	"context"
 	"runtime"
-	"runtime/debug"
 	"testing"
 	"time"
 )
 
-func TestGCPercent(t *testing.T) {
-	for live, want := range map[uint64]int64{0: 1000, 4 << 20: 1000, 12 << 20: 400, 24 << 20: 200, 48 << 20: 100, 1 << 30: 100} {
-		if got := gcPercent(live); got != want {
-			t.Errorf("%d MiB alive: %d %%, want %d", live>>20, got, want)
+func TestBallastIsForSmallHeaps(t *testing.T) {
+	held := make([]byte, ballastSize)
+	for _, tt := range []struct {
+		name    string
+		ballast []byte
+		live    uint64 // the ballast included
+		want    int
+	}{
+		{"small heap", held, ballastSize + 10<<20, ballastSize},
+		{"grown heap", held, ballastSize + ballastLimit - 1, ballastSize},
+		{"large heap", held, ballastSize + ballastLimit + 1, 0},
+		{"still large", nil, ballastLimit, 0},
+		{"small again", nil, ballastLimit/2 - 1, ballastSize},
+		{"no figure yet", held, 0, ballastSize},
+	} {
+		if got := len(weigh(tt.ballast, tt.live)); got != tt.want {
+			t.Errorf("%s: %d bytes of ballast, want %d", tt.name, got, tt.want)
 		}
 	}
 }
 
-// The percentage follows the living heap, both ways.
-func TestCollectorFollowsTheHeap(t *testing.T) {
+// The ballast weighs with the collector, and not on the machine.
+func TestBallastTakesNoMemory(t *testing.T) {
 	t.Setenv("GOGC", "")
 	t.Setenv("GOMEMLIMIT", "")
-	before := debug.SetGCPercent(100)
-	defer debug.SetGCPercent(before)
-	defer tuneCollector()()
-	current := func() int {
-		p := debug.SetGCPercent(100)
-		debug.SetGCPercent(p)
-		return p
-	}
-	reach := func(what string, ok func(int) bool) {
-		t.Helper()
-		for deadline := time.Now().Add(30 * time.Second); !ok(current()); time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("%s: still at %d %%", what, current())
-			}
-			runtime.GC()
+	runtime.GC()
+	before := liveHeap()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- holdBallast(ctx, time.Hour) }()
+	for deadline := time.Now().Add(30 * time.Second); liveHeap() < before+ballastSize/2; runtime.GC() {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d bytes are alive, %d were before", liveHeap(), before)
 		}
 	}
-	reach("with little alive", func(p int) bool { return p > 100 })
-	big := make([]byte, 256<<20)
-	for i := 0; i < len(big); i += 4096 {
-		big[i] = 1
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
-	reach("with 256 MiB alive", func(p int) bool { return p == 100 })
-	runtime.KeepAlive(big)
-	big = nil
-	reach("with little alive again", func(p int) bool { return p > 100 })
 }

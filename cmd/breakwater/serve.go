@@ -24,7 +24,6 @@ const flushLogs = 2 * time.Second
 // Run serves until SIGINT or SIGTERM. A second signal ends it at once: what
 // was acknowledged is on disk either way.
 func (serveCmd) Run(c *cli) error {
-	defer tuneCollector()()
 	cfg, err := config.Load(c.Config, os.LookupEnv)
 	if err != nil {
 		return err
@@ -48,6 +47,7 @@ func (serveCmd) Run(c *cli) error {
 	if err := a.useLogs(lines); err != nil {
 		return errors.Join(err, a.stop())
 	}
+	a.background = append(a.background, func(ctx context.Context) error { return holdBallast(ctx, time.Second) })
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := a.start(ctx); err != nil {
