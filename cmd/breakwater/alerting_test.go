@@ -31,6 +31,7 @@ import (
 // exported rules and the exported example, and arrive as Slack messages and as
 // mails; and so does their end. Only times and addresses differ: see hasty.
 func TestAlertsReachPeople(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	alertmanager, err := exec.LookPath("prometheus-alertmanager")
 	if err != nil {
 		t.Fatal("prometheus-alertmanager is missing: `make test` installs it")

@@ -20,8 +20,8 @@ type Runbook struct {
 	Severity string
 	// Markdown is the page as it is written, with a heading of level 1.
 	Markdown string
-	// HTML is the page as a fragment. It holds no script, no style and nothing
-	// that comes from outside the binary.
+	// HTML is what follows the heading, as a fragment. It holds no script, no
+	// style and nothing that comes from outside the binary.
 	HTML template.HTML
 }
 
@@ -33,7 +33,8 @@ var runbooks = sync.OnceValue(func() []Runbook {
 	for _, a := range Alerts() {
 		text := mustRead("runbooks/" + a.Alert + ".md")
 		var html bytes.Buffer
-		if err := goldmark.Convert(text, &html); err != nil {
+		_, body, _ := bytes.Cut(text, []byte("\n")) // the heading is the page's
+		if err := goldmark.Convert(body, &html); err != nil {
 			panic(fmt.Sprintf("the embedded runbook of %s: %v", a.Alert, err))
 		}
 		list = append(list, Runbook{

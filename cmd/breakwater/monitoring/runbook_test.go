@@ -36,7 +36,7 @@ func TestRunbooks(t *testing.T) {
 		if commands == nil || len(strings.Split(strings.TrimSpace(commands[1]), "\n")) != 3 {
 			t.Errorf("%s: not three commands first: %q", b.Name, commands)
 		}
-		if b.Title == "" || !slices.Contains(severities, b.Severity) || !strings.Contains(string(b.HTML), "<h2>Impact</h2>") {
+		if b.Title == "" || !slices.Contains(severities, b.Severity) || !strings.Contains(string(b.HTML), "<h2>Impact</h2>") || strings.Contains(string(b.HTML), "<h1>") {
 			t.Errorf("%s: %q %q\n%s", b.Name, b.Title, b.Severity, b.HTML)
 		}
 		if bad := regexp.MustCompile(`(?i)<script|style=|<img|javascript:`).FindString(string(b.HTML)); bad != "" {
