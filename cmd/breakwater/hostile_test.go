@@ -17,6 +17,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"breakwater/relay/relaytest"
 )
@@ -180,6 +181,25 @@ func dumpRequest(body, contentType string) func(string) []byte {
 	return func(host string) []byte { return typed(postRequest(host, minidumpPath, body), contentType) }
 }
 
+// otlpRequest posts a signal.
+func otlpRequest(signal, body, contentType string) func(string) []byte {
+	return func(host string) []byte {
+		return typed(postRequest(host, "/api/1/otlp/v1/"+signal+"?key="+testKey, body), contentType)
+	}
+}
+
+func faroRequest(body string) func(string) []byte {
+	return func(host string) []byte { return typed(postRequest(host, faroPath, body), "application/json") }
+}
+
+// otlpNest puts fields into one scope of one resource; a record is "\x12", its
+// length, its fields.
+func otlpNest(scope string) string { return otlpField("\x0a", otlpField("\x12", scope)) }
+
+func otlpField(tag, body string) string { return tag + otlpLength(len(body)) + body }
+
+func otlpLength(n int) string { return string(protowire.AppendVarint(nil, uint64(n))) }
+
 // typed replaces a request's content type.
 func typed(request []byte, contentType string) []byte {
 	return bytes.Replace(request, []byte("text/plain;charset=UTF-8"), []byte(contentType), 1)
@@ -272,6 +292,14 @@ func attacks(t *testing.T) []attack {
 		attack{"40,000 browser reports", repeat(64, 8, func(host string) []byte {
 			return typed(postRequest(host, nelPath, "["+strings.Repeat(`{"type":"coep"},`, 40_000)+"{}]"), "application/reports+json")
 		}), []int{200, 400}, 0},
+		attack{"OTLP of two million empty attributes", repeat(64, 8, otlpRequest("traces", otlpNest(otlpField("\x12", strings.Repeat("\x4a\x00", 2<<20-64))), "application/x-protobuf")), []int{400, 503}, 0},
+		attack{"OTLP of spans of 500 KB, of empty attributes", repeat(32, 8, otlpRequest("traces", otlpNest(strings.Repeat(otlpField("\x12", strings.Repeat("\x4a\x00", 250_000)), 7)), "application/x-protobuf")), []int{200, 503}, windowGrowth},
+		attack{"OTLP of a million empty records", repeat(64, 8, otlpRequest("logs", otlpNest(strings.Repeat("\x12\x00", 1<<20)), "application/x-protobuf")), []int{200, 503}, windowGrowth},
+		attack{"OTLP of 15,000 records under a resource of 400 KB", repeat(32, 8, otlpRequest("logs", otlpField("\x0a", otlpField("\x0a", strings.Repeat(otlpField("\x0a", "\x0a\x01k\x12"+otlpLength(3002)+otlpField("\x0a", strings.Repeat("v", 2999))), 130))+otlpField("\x12", strings.Repeat("\x12\x00", 15_000))), "application/x-protobuf")), []int{200, 503}, windowGrowth},
+		attack{"OTLP 100,000 deep", repeat(64, 8, otlpRequest("logs", `{"resourceLogs":`+deep+`}`, "application/json")), []int{400}, 0},
+		attack{"a million Faro entries", repeat(64, 8, faroRequest(`{"exceptions":[`+strings.Repeat("1,", 400_000)+`1],"logs":[`+strings.Repeat("{},", 300_000)+`{}],"measurements":[`+strings.Repeat("1,", 300_000)+`1]}`)), []int{202, 503}, windowGrowth},
+		attack{"Faro of 2,000 logs under a session of 4 KB", repeat(32, 8, faroRequest(`{"meta":{"session":{"id":"`+large[:4<<10]+`"},"page":{"url":"`+large[:8<<10]+`"}},"logs":[`+strings.Repeat(`{"message":"x"},`, 2_000)+`{}]}`)), []int{202, 503}, windowGrowth},
+		attack{"Faro 200,000 deep", repeat(64, 8, faroRequest(`{"logs":`+deep+`}`)), []int{400}, 0},
 		attack{"duplicate keys", repeat(200, 8, plain(eventEnvelope(`{`+fields.String()+`"message":"a","message":"b"}`))), []int{200}, 0},
 		attack{"text that is not UTF-8", repeat(200, 8, plain(eventEnvelope("{\"message\":\"\xff\xfe\xc0\x80\xed\xa0\x80\",\"tags\":{\"\xff\":\"\\ud800\"}}"))), []int{200}, 0},
 		attack{"numbers beyond all bounds", repeat(200, 8, plain(eventEnvelope(`{"timestamp":1e999999,"extra":{"a":`+strings.Repeat("9", 10_000)+`,"b":-0.`+strings.Repeat("0", 10_000)+`1}}`))), []int{200}, 0},

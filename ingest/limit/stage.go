@@ -66,13 +66,14 @@ type unit struct {
 // units parts the items alive, the event first: when it goes, its attachments
 // must not have been charged. An event and the attachments that would make an
 // event by themselves (a native crash's minidump) are one error; a replay's
-// event and its recording are one unit.
+// event and its recording are one unit. Of a request of many events each is
+// one by itself: a list must not cost less than its reports one by one.
 func units(b *ingest.Batch) []unit {
 	list := make([]unit, 0, len(b.Items))
 	event, replay := -1, -1
 	add := func(it *ingest.Item) {
 		switch {
-		case it.Type.Main || createsEvent(it):
+		case !b.Many && (it.Type.Main || createsEvent(it)):
 			if event < 0 {
 				event = len(list)
 				list = append(list, unit{category: it.Category, quantity: it.Quantity, carries: true})

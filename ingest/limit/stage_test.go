@@ -63,6 +63,16 @@ func TestApplyDropsTogether(t *testing.T) {
 	}
 }
 
+// A list of events is charged as many, so that it is no way around a limit.
+func TestManyEventsAreChargedOneByOne(t *testing.T) {
+	b := batch(t0, "event", "event", "event", "log")
+	b.Many = true
+	apply(t, limiter(t, Options{}, Config{Categories: map[schemas.Category]Rate{"error": {PerSecond: 1, Burst: 2}}}), b)
+	if got, want := fate(b), "event event event:rate_limited/category log"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 func TestClientReportsCannotBeConfiguredAway(t *testing.T) {
 	l := limiter(t, Options{Upstream: fixedUpstream{{Scope: "key", Reason: "generic", Until: t0.Add(time.Hour)}}}, Config{})
 	b := batch(t0, "client_report", "event")
