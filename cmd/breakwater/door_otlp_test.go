@@ -274,6 +274,41 @@ func TestOTLPThroughTheProcess(t *testing.T) {
 	})
 }
 
+// Spans have the spool's promise: acknowledged, they outlive an upstream that
+// is away and a kill -9, and do not keep the errors beside them waiting.
+func TestSpansOutliveOutageAndKill(t *testing.T) {
+	up, traces := startUpstream(t, relaytest.Options{}), otlpUpstream(t)
+	traces.Always(relaytest.Status(503))
+	g := newGateway(t, fmt.Sprintf(faroConfig, up.DSN("5"), traces.URL())).start()
+	span := strings.Replace(aSpan, `"kind":3`, `"events":[{"name":"exception","attributes":[{"key":"exception.type","value":{"stringValue":"E"}}]}]`, 1)
+	resp, err := http.Post("http://"+g.public+otlpTraces, "application/json", strings.NewReader(spansBody(span)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != 200 {
+		t.Fatalf("answered %d", resp.StatusCode)
+	}
+	eventually(t, 20*time.Second, func() error {
+		if up.Totals().Items["event"] != 1 || traces.Totals().Requests == 0 {
+			return fmt.Errorf("%v at the error's upstream, %d attempts at the other", up.Totals().Items, traces.Totals().Requests)
+		}
+		return nil
+	})
+	if n := sumSeries(g.scrape(), "breakwater_items_in_spool{", `category="span"`); n != 1 {
+		t.Errorf("%v spans wait", n)
+	}
+	g.kill()
+	traces.Relent()
+	g.start()
+	eventually(t, 30*time.Second, func() error {
+		if err := g.emptySpool(); err != nil {
+			return err
+		}
+		return sameCounts("spans", map[string]int{" GET " + strings.Repeat("ab", 16) + " " + strings.Repeat("cd", 8): 1}, spansAt(t, traces))
+	})
+}
+
 func checkOTLPEvent(t *testing.T, ev *schemas.Event) {
 	t.Helper()
 	ex, _ := ev.FirstException()
