@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"crypto/sha256"
+	"slices"
 	"sync"
 	"time"
 
@@ -66,6 +67,7 @@ func NewRepeatsMetrics(reg prometheus.Registerer) (*RepeatsMetrics, error) {
 type taken struct {
 	keys  map[repeatKey]*attempt
 	order []*attempt
+	gone  int // how many of order were given back
 }
 
 type repeatKey [16]byte
@@ -155,8 +157,19 @@ func (c Claim) end(kept bool) {
 	c.a.gone = true
 	if t := c.r.projects[c.project]; t != nil && t.keys[c.a.key] == c.a {
 		delete(t.keys, c.a.key)
+		t.sweep()
 		c.r.show(c.project, t)
 	}
+}
+
+// sweep forgets what was given back once it is most of the order: while a spool
+// is full, everything is.
+func (t *taken) sweep() {
+	if t.gone++; t.gone <= len(t.keys)+64 {
+		return
+	}
+	t.order = slices.DeleteFunc(t.order, func(a *attempt) bool { return a.gone })
+	t.gone = 0
 }
 
 // expire forgets what is too old and what is too much; r.mu is held.
@@ -169,7 +182,8 @@ func (r *Repeats) expire(project string, t *taken, now time.Time) {
 			break
 		}
 		n++
-		if a.gone || t.keys[a.key] != a {
+		if a.gone {
+			t.gone--
 			continue
 		}
 		delete(t.keys, a.key)
