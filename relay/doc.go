@@ -45,6 +45,11 @@
 // down within 50 ms), or where an upstream answered 429 although it had taken
 // the part of the record that the limit did not name.
 //
+// Destinations that store documents instead of envelopes share what is theirs
+// alike: what a document is (Document), requests that several records share
+// (Batcher), and the way out by HTTP (Client). What of a record makes no
+// document ends there as filtered, with the reason NoDocument.
+//
 // The parent states the contract (Destination) and runs the loop; each child
 // package knows one protocol; relaytest holds the suite every child passes.
 package relay

@@ -20,11 +20,11 @@ import (
 
 // gathering is how many records of a destination that sends batches may be
 // under way: so many can share a request, a write or a wait.
-const gathering = 128
+const gathering = 64
 
 // syslogWindow is the same for syslog, where each record waits half a second
-// after it was read: 512 a second at most.
-const syslogWindow = 256
+// after it was read: 256 a second at most.
+const syslogWindow = 128
 
 // upstream is a destination that can say where it goes.
 type upstream interface {

@@ -2,7 +2,6 @@ package elastic_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -329,7 +328,7 @@ func TestEveryDocumentOnceWhateverFails(t *testing.T) {
 		want[id] = true
 		wg.Go(func() {
 			rec := relaytest.MustRecord("{\"event_id\":\"" + id + "\"}\n{\"type\":\"event\"}\n{}")
-			if err := s.Append(context.Background(), rec); err != nil {
+			if err := s.Append(t.Context(), rec); err != nil {
 				t.Error(err)
 			}
 		})

@@ -1,7 +1,6 @@
 package syslog_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -173,7 +172,7 @@ func noGap(t *testing.T, network string) {
 			case <-tick.C:
 			}
 			rec := relaytest.SampleRecord()
-			if err := s.Append(context.Background(), rec); err != nil {
+			if err := s.Append(t.Context(), rec); err != nil {
 				t.Error(err)
 			}
 			ids = append(ids, rec.Meta.EventID)

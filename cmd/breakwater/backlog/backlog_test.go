@@ -72,7 +72,7 @@ func record(dests []string, attachment int) *schemas.Record {
 
 func add(t *testing.T, s *disk.Spool, rec *schemas.Record) string {
 	t.Helper()
-	if err := s.Append(context.Background(), rec); err != nil {
+	if err := s.Append(t.Context(), rec); err != nil {
 		t.Fatal(err)
 	}
 	return rec.Meta.ID
