@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -115,5 +116,57 @@ func TestOnlyWhatChangedIsWrittenAnew(t *testing.T) {
 	}
 	if bytes.Equal(before[1], after[1]) {
 		t.Error("a series that changed was not made again")
+	}
+}
+
+// Scrapes while pages report lose nothing: the one after the last report says
+// what is true, whatever was remembered in between.
+func TestScrapesWhilePagesReport(t *testing.T) {
+	pages := prometheus.NewRegistry()
+	h := newHarness(t, Config{SeriesPerProject: 200, Pages: pages})
+	format := expfmt.NewFormat(expfmt.TypeProtoDelim)
+	stop := make(chan struct{})
+	var scrapes, reports sync.WaitGroup
+	scrapes.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if err := h.WriteMetrics(io.Discard, format); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}
+	})
+	for worker := range 4 {
+		reports.Go(func() {
+			for i := range 2000 {
+				h.Record(h.req, &schemas.Beacon{Route: "/" + string(rune('a'+(worker+i)%20)), Vitals: []schemas.Vital{one("LCP", float64(100+i), "")}})
+			}
+		})
+	}
+	reports.Wait()
+	close(stop)
+	scrapes.Wait()
+	var ours bytes.Buffer
+	if err := h.WriteMetrics(&ours, format); err != nil {
+		t.Fatal(err)
+	}
+	dec, total := expfmt.NewDecoder(&ours, format), uint64(0)
+	for {
+		var f dto.MetricFamily
+		if err := dec.Decode(&f); err != nil {
+			break
+		}
+		if f.GetName() == families[lcp] {
+			for _, m := range f.Metric {
+				total += m.GetHistogram().GetSampleCount()
+			}
+		}
+	}
+	if total != 8000 {
+		t.Errorf("%d of 8000 observations in the last scrape", total)
 	}
 }
