@@ -191,7 +191,7 @@ func (e *env) fill(size int, why string) int {
 func testFull(t *testing.T, h Harness) {
 	e := begin(t, h, Options{MaxSize: 1 << 20, ProjectShare: 1})
 	n := e.fill(4096, "max_size")
-	if n < 200 || n > 256 {
+	if n < 128 || n > 256 {
 		t.Fatalf("%d records of 4 KB fit in 1 MiB", n)
 	}
 	e.balanced()

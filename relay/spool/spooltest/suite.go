@@ -28,40 +28,59 @@ type Harness struct {
 	Open func(t testing.TB, o Options) spool.Spool
 	// Tick makes the spool read its clock after the test turned it.
 	Tick func(s spool.Spool)
+	// Crash ends s as kill -9 or a power cut would: nothing is flushed, what the
+	// engine had not made durable may be gone or half there. Open is called next.
+	// nil: the tests that need it are skipped, and say so.
+	Crash func(t testing.TB, s spool.Spool)
+	// Away takes the storage away (a disk that fails every call, a server that
+	// cannot be reached) or gives it back. nil as above.
+	Away func(t testing.TB, away bool)
 }
 
 // Run runs the suite; make gives each test its own place.
 func Run(t *testing.T, make func(t *testing.T) Harness) {
+	const crash, away = "crash", "away" // what a test needs of the harness
 	tests := []struct {
-		name string
-		run  func(t *testing.T, h Harness)
+		name  string
+		run   func(t *testing.T, h Harness)
+		needs string
 	}{
-		{"appended records survive a restart", testDurable},
-		{"records come in the order of their append", testOrder},
-		{"an envelope comes back byte for byte", testRoundTrip},
-		{"each destination is acknowledged for itself", testPerDestination},
-		{"a destination nobody claims holds its records", testHeld},
-		{"a released record comes back when it is due", testRelease},
-		{"claims wait for records and end with their context", testWaiting},
-		{"a settled record stays settled after a restart", testSettledStays},
-		{"claims out at close are given again", testClaimsOut},
-		{"dead letters are kept, listed, retried and dropped", testDeadLetters},
-		{"a burial survives a restart", testBurialStays},
-		{"dropped records end as dead letters", testDropPending},
-		{"the worst outcome counts, also over a restart", testWorst},
-		{"what one destination keeps is delivered, what none does filtered", testFiltered},
-		{"a full spool refuses and takes again", testFull},
-		{"a project keeps to its share", testShare},
-		{"old records expire, claimed by anybody or not", testExpiry},
-		{"a spilled payload comes back byte for byte", testSpill},
-		{"a discarded spill leaves nothing", testSpillDiscard},
-		{"lists go page by page", testList},
-		{"the oldest dead letters make room", testDeadBudget},
-		{"many producers and workers lose nothing", testConcurrent},
-		{"a closed spool says so", testClosed},
+		{"appended records survive a restart", testDurable, ""},
+		{"records come in the order of their append", testOrder, ""},
+		{"an envelope comes back byte for byte", testRoundTrip, ""},
+		{"each destination is acknowledged for itself", testPerDestination, ""},
+		{"a destination nobody claims holds its records", testHeld, ""},
+		{"a released record comes back when it is due", testRelease, ""},
+		{"claims wait for records and end with their context", testWaiting, ""},
+		{"a settled record stays settled after a restart", testSettledStays, ""},
+		{"claims out at close are given again", testClaimsOut, ""},
+		{"dead letters are kept, listed, retried and dropped", testDeadLetters, ""},
+		{"a burial survives a restart", testBurialStays, ""},
+		{"dropped records end as dead letters", testDropPending, ""},
+		{"the worst outcome counts, also over a restart", testWorst, ""},
+		{"what one destination keeps is delivered, what none does filtered", testFiltered, ""},
+		{"a full spool refuses and takes again", testFull, ""},
+		{"a project keeps to its share", testShare, ""},
+		{"old records expire, claimed by anybody or not", testExpiry, ""},
+		{"a spilled payload comes back byte for byte", testSpill, ""},
+		{"a discarded spill leaves nothing", testSpillDiscard, ""},
+		{"lists go page by page", testList, ""},
+		{"the oldest dead letters make room", testDeadBudget, ""},
+		{"many producers and workers lose nothing", testConcurrent, ""},
+		{"a closed spool says so", testClosed, ""},
+		{"random lives keep every promise and balance", testLives, ""},
+		{"appended records survive a crash", testCrash, crash},
+		{"burials, retries and drops survive a crash", testCrashKeepsDecisions, crash},
+		{"storage that goes away and comes back costs nothing", testAway, away},
 	}
 	for _, tc := range tests {
-		t.Run(tc.name, func(t *testing.T) { tc.run(t, make(t)) })
+		t.Run(tc.name, func(t *testing.T) {
+			h := make(t)
+			if (tc.needs == crash && h.Crash == nil) || (tc.needs == away && h.Away == nil) {
+				t.Skipf("needs a harness with the hook for %s; run the suite with one as well", tc.needs)
+			}
+			tc.run(t, h)
+		})
 	}
 }
 
