@@ -73,7 +73,6 @@ type tortureReport struct {
 	LedgerFaults int     `json:"starts_with_a_ledger_difference"`
 	Ledger       float64 `json:"ledger_difference"`
 	Seconds      float64 `json:"seconds"`
-	Disk         int     `help:"Keep the data on a tmpfs of that many MiB, which runs full while the upstream is down; mounting it needs root. 0: in the working directory." default:"0"`
 	Seed         uint64  `json:"seed"`
 }
 

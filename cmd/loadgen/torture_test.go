@@ -20,7 +20,7 @@ var build struct {
 func binary(t *testing.T) string {
 	t.Helper()
 	build.once.Do(func() {
-		dir, err := os.MkdirTemp("", "loadgen-test-") //nolint:usetesting // it outlives the test that is first
+		dir, err := os.MkdirTemp("", "loadgen-test-")
 		if err != nil {
 			build.err = err
 			return

@@ -10,8 +10,8 @@ import (
 const (
 	growthEvery  = 10 * time.Second
 	growthPoints = 90
-	// growthMin is the least time between two notes that makes a speed.
-	growthMin = 30 * time.Second
+	// leastSpan is the least time between two notes that makes a speed.
+	leastSpan = 30 * time.Second
 )
 
 // growth remembers how the spool's size changed, for the time until it is
@@ -54,7 +54,7 @@ func (g *growth) perSecond() float64 {
 	}
 	first, last := g.notes[0], g.notes[len(g.notes)-1]
 	took := last.at.Sub(first.at)
-	if took < growthMin {
+	if took < leastSpan {
 		return 0
 	}
 	return float64(last.used-first.used) / took.Seconds()
