@@ -62,6 +62,10 @@ func (s *server) perform(verb string, sel selection, e *Entry) error {
 		do = s.o.Spool.Retry
 	}
 	e.Affected, err = do(q)
+	if err == nil && e.Affected == 0 && sel.either {
+		q.Dead = false
+		e.Affected, err = do(q)
+	}
 	return err
 }
 

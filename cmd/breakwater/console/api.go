@@ -176,12 +176,8 @@ func done(c echo.Context, e Entry, err error) error {
 // Drop takes it dead or waiting, whichever it is.
 func (s *server) apiOne(verb string) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		sel := selection{IDs: []string{c.Param("id")}, Destination: c.QueryParam("destination")}
+		sel := selection{IDs: []string{c.Param("id")}, Destination: c.QueryParam("destination"), either: verb == verbDrop}
 		e, err := s.act(c, verb, sel)
-		if err == nil && verb == verbDrop && e.Affected == 0 {
-			sel.Pending = true
-			e, err = s.act(c, verb, sel)
-		}
 		if err == nil && e.Affected == 0 {
 			return echo.NewHTTPError(http.StatusNotFound, "no such record in that state")
 		}

@@ -120,6 +120,8 @@ type selection struct {
 	Limit       int      `json:"limit,omitempty"`
 	// Pending selects waiting records instead of dead letters: drop only.
 	Pending bool `json:"pending,omitempty"`
+	// either drops a waiting record where no dead letter is.
+	either bool
 }
 
 var errNothing = errors.New("name a project, a destination, ids or an event_id, or say all")
