@@ -12,6 +12,7 @@ VULN_VERSION     := v1.9.0
 PROMETHEUS_VERSION := v0.316.0
 FUZZTIME ?= 10m
 KILLS    ?= 1000
+ROUNDS   ?= 20
 
 .PHONY: help
 help: ## list the targets
@@ -33,12 +34,14 @@ deps: $(WEB)/node_modules/.package-lock.json ## install what the tests need from
 	@missing=; \
 	command -v promtool >/dev/null || missing="$$missing prometheus"; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	command -v firefox-esr >/dev/null || missing="$$missing firefox-esr"; \
 	command -v prometheus-alertmanager >/dev/null || missing="$$missing prometheus-alertmanager"; \
 	PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || missing="$$missing nginx-light"; \
 	command -v xz >/dev/null || missing="$$missing xz-utils"; \
 	command -v bzip2 >/dev/null || missing="$$missing bzip2"; \
 	PATH="$$PATH:/usr/sbin" command -v rsyslogd >/dev/null && ls /usr/lib/*/rsyslog/lmnsd_gtls.so >/dev/null 2>&1 || missing="$$missing rsyslog rsyslog-gnutls"; \
 	if [ -n "$$missing" ]; then $(call install,$$missing); fi
+	@$(WEB)/stack/bugsink.sh install $(CURDIR)/$(WEB)/stack/.bugsink || echo "NOTICE: without Bugsink: the browser suite's recording upstream stands in for it"
 
 # One lockfile and one node_modules for all of webdemo: it is an npm workspace.
 $(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
@@ -59,6 +62,19 @@ test: deps ## install what is missing, then every test (about 10 minutes on 2 co
 	cd $(WEB) && npm test
 	go vet ./...
 	go test -timeout 18m ./...
+	@$(MAKE) --no-print-directory browser
+
+.PHONY: browser
+browser: deps build demo-build ## the demo's scenarios in Chromium and Firefox against gateway, Bugsink and Prometheus (3 minutes)
+	cd $(WEB)/e2e && npx playwright test
+
+.PHONY: flake
+flake: deps build demo-build ## the browser suite ROUNDS (20) times; stops at the first failure
+	cd $(WEB)/e2e && npx playwright test --repeat-each=$(ROUNDS) -x
+
+.PHONY: broken
+broken: deps build demo-build ## break one part of the gateway at a time: the specs about it must fail
+	cd $(WEB)/e2e && npm run --silent broken
 
 .PHONY: demo-build
 demo-build: $(WEB)/node_modules/.package-lock.json ## the demonstration page, which the gateway then serves at /demo/ on its private listener

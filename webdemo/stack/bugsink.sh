@@ -3,8 +3,8 @@
 #
 #   bugsink.sh install DIR         put it in a virtual environment in DIR/venv
 #   bugsink.sh setup DIR PORT      make its database, a user (demo@example.org,
-#                                  password demo), a project and a token; write
-#                                  DIR/env with DSN and TOKEN
+#                                  password demo), a project and a token, where
+#                                  they are not yet; write DIR/env with DSN and TOKEN
 #   bugsink.sh serve DIR PORT      run it in the foreground on 127.0.0.1:PORT
 #
 # DIR is absolute. Each step can be repeated. install ends with 3 when the
@@ -30,16 +30,18 @@ install)
   echo "$VERSION" > "$dir/venv/version"
   ;;
 setup)
-  [ -s "$dir/env" ] && grep -q ":$port/" "$dir/env" && exit 0
-  rm -rf "$BUGSINK_DIR"; mkdir -p "$BUGSINK_DIR"
-  manage migrate --verbosity 0
-  DJANGO_SUPERUSER_USERNAME=demo@example.org DJANGO_SUPERUSER_EMAIL=demo@example.org DJANGO_SUPERUSER_PASSWORD=demo \
-    manage createsuperuser --noinput --verbosity 0
-  dsn=$(manage shell --verbosity 0 -c "
+  if [ ! -s "$dir/made" ] || [ "$(cat "$dir/made")" != "$VERSION" ]; then
+    rm -rf "$BUGSINK_DIR"; mkdir -p "$BUGSINK_DIR"
+    manage migrate --verbosity 0
+    DJANGO_SUPERUSER_USERNAME=demo@example.org DJANGO_SUPERUSER_EMAIL=demo@example.org DJANGO_SUPERUSER_PASSWORD=demo \
+      manage createsuperuser --noinput --verbosity 0
+    manage shell --verbosity 0 -c "
 from projects.models import Project
-print('DSN=' + Project.objects.create(name='shop').dsn)" | sed -n 's/^DSN=//p')
-  token=$(manage create_auth_token | tail -n 1)
-  printf 'DSN=%s\nTOKEN=%s\n' "$dsn" "$token" > "$dir/env"
+print('KEY=' + Project.objects.create(name='shop').sentry_key.hex)" | sed -n 's/^KEY=//p' > "$dir/key"
+    manage create_auth_token | tail -n 1 > "$dir/token"
+    echo "$VERSION" > "$dir/made"
+  fi
+  printf 'DSN=http://%s@127.0.0.1:%s/1\nTOKEN=%s\n' "$(cat "$dir/key")" "$port" "$(cat "$dir/token")" > "$dir/env"
   ;;
 serve)
   exec "$dir/venv/bin/gunicorn" --bind "127.0.0.1:$port" --workers 1 --threads 8 --log-level warning bugsink.wsgi

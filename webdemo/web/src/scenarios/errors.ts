@@ -88,8 +88,9 @@ export const burst: Scenario = {
     const ids = new Set<string>();
     await ctx.step('The loop runs', async () => {
       for (let n = 1; n <= 120; n++) {
-        ids.add(Sentry.captureException(new Error(`item ${n} of the ${word} list cannot be shown`)));
-        if (n % 10 === 0) await sleep(60); // the SDK holds 64 at once, and drops what is more
+        const id = Sentry.captureException(new Error(`item ${n} of the ${word} list cannot be shown`));
+        ids.add(id);
+        if (n % 10 === 0) await ctx.sent((s) => s.eventID === id); // the SDK holds 64 at once, and drops what is more
       }
     }, () => '120 errors, one cause');
     const mine = () => ctx.lines().filter((l) => l.event_id !== undefined && ids.has(l.event_id) && l.category === 'error');
