@@ -51,6 +51,10 @@ type Spool interface {
 	// and forgets them. Both return how many records they touched.
 	Retry(q Query) (int, error)
 	Drop(q Query) (int, error)
+	// End settles records that match with an outcome and forgets them: waiting
+	// ones, or dead letters when q.Dead is set, whose outcome was counted when
+	// they were buried. It returns how many records it touched.
+	End(q Query, f schemas.Final) (int, error)
 	// Close flushes acknowledgements and releases the lock. Claims still out
 	// are given again after the next start.
 	Close() error

@@ -21,8 +21,6 @@ import (
 type Source interface {
 	List(q spool.Query, fn func(spool.Entry) bool) error
 	Open(id string) (*schemas.Record, error)
-	// End ends records that match with an outcome, durably, dead letters when
-	// q.Dead is set, and returns how many it touched.
 	End(q spool.Query, f schemas.Final) (int, error)
 }
 

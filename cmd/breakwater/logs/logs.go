@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/mattn/go-isatty"
@@ -36,12 +37,18 @@ type Options struct {
 	Hostname string
 }
 
-// New makes the outputs; it connects to nobody yet. The error names the key of
-// the configuration.
-func New(o Options) (*Logs, error) {
+// lineFormat sets what zerolog has for the whole process: times in UTC with
+// milliseconds, so that lines of several gateways sort, and durations in seconds.
+var lineFormat = sync.OnceFunc(func() {
 	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00"
 	zerolog.TimestampFunc = func() time.Time { return time.Now().UTC() }
 	zerolog.DurationFieldUnit = time.Second
+})
+
+// New makes the outputs; it connects to nobody yet. The error names the key of
+// the configuration.
+func New(o Options) (*Logs, error) {
+	lineFormat()
 	level, err := zerolog.ParseLevel(o.Config.Level)
 	if err != nil {
 		return nil, fmt.Errorf("logs.level: %w", err)

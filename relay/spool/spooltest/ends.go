@@ -135,6 +135,39 @@ func testWorst(t *testing.T, h Harness) {
 	e.balanced()
 }
 
+// testEnd: records end with the outcome that is given, at one destination and
+// by their ids alone, and stay ended.
+func testEnd(t *testing.T, h Harness) {
+	e := begin(t, h, Options{})
+	first, second := e.add("first"), e.add("second")
+	f := schemas.Final{Outcome: schemas.Delivered, Reason: "exported"}
+	end := func(q spool.Query, want int) {
+		t.Helper()
+		if n, err := e.s.End(q, f); err != nil || n != want {
+			t.Fatalf("ended %d, %v, want %d", n, err, want)
+		}
+	}
+	end(spool.Query{IDs: []string{first}, Destination: "a", Project: DestA.Project}, 1)
+	end(spool.Query{IDs: []string{first}, Destination: "a", Project: DestA.Project}, 0)
+	if got := e.ledger.Finals(first); got != nil {
+		t.Fatalf("settled as %v with a destination to go", got)
+	}
+	e.reopen()
+	if _, text := e.text(DestA); text != "second" {
+		t.Fatalf("%s was given again", text)
+	}
+	end(spool.Query{IDs: []string{first}}, 1)
+	if got := fmt.Sprint(e.ledger.Finals(first)); got != fmt.Sprint([]schemas.Final{f}) {
+		t.Fatalf("settled as %s, want %v", got, f)
+	}
+	if err := e.claim(DestB).Bury("no"); err != nil {
+		t.Fatal(err)
+	}
+	end(spool.Query{IDs: []string{second}, Destination: "b"}, 0) // dead letters are not meant
+	end(spool.Query{IDs: []string{second}, Dead: true}, 1)
+	e.balanced()
+}
+
 // testFiltered: an item that one destination keeps and another does not is
 // delivered, whoever was first; one that none keeps is filtered.
 func testFiltered(t *testing.T, h Harness) {

@@ -58,6 +58,7 @@ func Run(t *testing.T, make func(t *testing.T) Harness) {
 		{"a burial survives a restart", testBurialStays, ""},
 		{"dropped records end as dead letters", testDropPending, ""},
 		{"the worst outcome counts, also over a restart", testWorst, ""},
+		{"records end as they are told to", testEnd, ""},
 		{"what one destination keeps is delivered, what none does filtered", testFiltered, ""},
 		{"a full spool refuses and takes again", testFull, ""},
 		{"a project keeps to its share", testShare, ""},
