@@ -89,6 +89,13 @@ func (s *simFS) off() bool {
 	return s.dead
 }
 
+// beforeRename sets what is called before a file is renamed; nil for nothing.
+func (s *simFS) beforeRename(fn func(to string)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onRename = fn
+}
+
 func (s *simFS) MkdirAll(string) error { return nil }
 
 func (s *simFS) Create(path string) (file, error) {
@@ -132,8 +139,11 @@ func (s *simFS) Open(path string) (file, error) {
 }
 
 func (s *simFS) Rename(from, to string) error {
-	if s.onRename != nil {
-		s.onRename(to)
+	s.mu.Lock()
+	before := s.onRename
+	s.mu.Unlock()
+	if before != nil {
+		before(to)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

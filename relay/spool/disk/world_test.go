@@ -242,17 +242,17 @@ func (w *world) part(n int) {
 	// While the merge has copied everything but is not known yet, one record
 	// is buried: that must hold, wherever the record is found later.
 	if c := w.claim(spooltest.DestB); c != nil && n == 0 {
-		w.fs.onRename = func(to string) {
+		w.fs.beforeRename(func(to string) {
 			if strings.HasSuffix(to, extMerged) {
-				w.fs.onRename = nil
+				w.fs.beforeRename(nil)
 				w.bury(c, spooltest.DestB)
 			}
-		}
+		})
 	}
 	_ = w.s.flushAcks(true) // so that the merge has to sync for itself
 	w.clock.Advance(time.Minute)
 	w.s.Tick()
-	w.fs.onRename = nil
+	w.fs.beforeRename(nil)
 	w.retry()
 	_ = w.append("between", false)
 	if c := w.claim(spooltest.DestB); c != nil {
