@@ -43,7 +43,7 @@ func (r *Request) readTo(body io.Reader, limit int64) (p []byte, more bool, err 
 		switch {
 		case int64(len(p)) > limit:
 			return p, true, nil
-		case err == io.EOF: //nolint:errorlint // io.Reader's own word
+		case err == io.EOF: // io.Reader's own word
 			return p, false, nil
 		case err != nil:
 			return nil, false, err

@@ -34,9 +34,15 @@ func TestRepeats(t *testing.T) {
 		project, key string
 		want         ingest.Repeat
 	}{
-		{"shop", "a", ingest.Fresh}, {"shop", "a", ingest.Again}, {"app", "a", ingest.Fresh}, {"shop", "b", ingest.Fresh}, {"shop", "c", ingest.Fresh},
-		{"shop", "d", ingest.Fresh}, {"shop", "a", ingest.Fresh}, // pushed out
-		{"app", "a", ingest.Again}, {"shop", "d", ingest.Again},
+		{"shop", "a", ingest.Fresh},
+		{"shop", "a", ingest.Again},
+		{"app", "a", ingest.Fresh},
+		{"shop", "b", ingest.Fresh},
+		{"shop", "c", ingest.Fresh},
+		{"shop", "d", ingest.Fresh},
+		{"shop", "a", ingest.Fresh}, // pushed out
+		{"app", "a", ingest.Again},
+		{"shop", "d", ingest.Again},
 	} {
 		if got := take(step.project, step.key); got != step.want {
 			t.Errorf("step %d: %v, want %v", i, got, step.want)

@@ -164,7 +164,9 @@ func TestOTLPErrors(t *testing.T) {
 
 func TestOTLPValues(t *testing.T) {
 	list := &commonpb.AnyValue{Value: &commonpb.AnyValue_ArrayValue{ArrayValue: &commonpb.ArrayValue{Values: []*commonpb.AnyValue{
-		text(`a"b`), nil, {Value: &commonpb.AnyValue_DoubleValue{DoubleValue: math.NaN()}}, {Value: &commonpb.AnyValue_BytesValue{BytesValue: []byte{1}}},
+		text(`a"b`), nil,
+		{Value: &commonpb.AnyValue_DoubleValue{DoubleValue: math.NaN()}},
+		{Value: &commonpb.AnyValue_BytesValue{BytesValue: []byte{1}}},
 		{Value: &commonpb.AnyValue_KvlistValue{KvlistValue: &commonpb.KeyValueList{Values: []*commonpb.KeyValue{
 			{Key: "k", Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_BoolValue{BoolValue: true}}}, {Key: "n", Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_IntValue{IntValue: 7}}},
 		}}}},

@@ -209,12 +209,11 @@ func TestReplayOfFaro(t *testing.T) {
 		if h.Get("Content-Encoding") == "gzip" {
 			body = gunzip(t, body)
 		}
-		if key := h.Get("Idempotency-Key") + string(body); seen[key] {
+		if seen[h.Get("Idempotency-Key")+string(body)] {
 			repeats++
 			continue
-		} else {
-			seen[key] = true
 		}
+		seen[h.Get("Idempotency-Key")+string(body)] = true
 		expectFaro(t, body, want, wantSpans, vitals)
 	}
 	if repeats == 0 || len(want) < 50 || len(wantSpans) == 0 || len(vitals) < 5*len(webVitalFamilies)-5 {

@@ -127,10 +127,14 @@ func TestUploadsReachSentry(t *testing.T) {
 	t.Run("check-ins", func(t *testing.T) {
 		for _, c := range []struct{ method, path, typ, body, want string }{
 			{"GET", "/api/1/cron/nightly/" + testKey + "/?status=in_progress", "", "", `{"status":"in_progress","check_in_id":"00000000000000000000000000000000","monitor_slug":"nightly"}`},
-			{"POST", "/api/1/cron/nightly/" + testKey + "/?status=ok&duration=1.5&environment=production&check_in_id=9EC79C33-EC99-42AB-8353-589FCB2E04DC", "", "",
-				`{"check_in_id":"` + anID + `","status":"ok","environment":"production","duration":1.5,"monitor_slug":"nightly"}`},
-			{"POST", "/api/1/cron/nightly/?status=error&sentry_key=" + testKey, "application/json", `{"status":"ok","monitor_config":{"schedule":{"type":"crontab","value":"0 * * * *"}}}`,
-				`{"status":"ok","monitor_config":{"schedule":{"type":"crontab","value":"0 * * * *"}},"check_in_id":"00000000000000000000000000000000","monitor_slug":"nightly"}`},
+			{
+				"POST", "/api/1/cron/nightly/" + testKey + "/?status=ok&duration=1.5&environment=production&check_in_id=9EC79C33-EC99-42AB-8353-589FCB2E04DC", "", "",
+				`{"check_in_id":"` + anID + `","status":"ok","environment":"production","duration":1.5,"monitor_slug":"nightly"}`,
+			},
+			{
+				"POST", "/api/1/cron/nightly/?status=error&sentry_key=" + testKey, "application/json", `{"status":"ok","monitor_config":{"schedule":{"type":"crontab","value":"0 * * * *"}}}`,
+				`{"status":"ok","monitor_config":{"schedule":{"type":"crontab","value":"0 * * * *"}},"check_in_id":"00000000000000000000000000000000","monitor_slug":"nightly"}`,
+			},
 		} {
 			if answer := send(c.method, c.path, c.typ, c.body, 202); answer != "" {
 				t.Errorf("answered %q", answer)

@@ -231,8 +231,12 @@ func attacks(t *testing.T) []attack {
 	for _, encoding := range []string{"gzip", "deflate", "br", "zstd"} {
 		for item, head := range map[string]string{"event": `{"type":"event"}`, "attachment": attachment} {
 			body := bomb(t, encoding, head, 256<<20)
-			list = append(list, attack{fmt.Sprintf("%s bomb, an %s of 256 MiB in %d KiB", encoding, item, len(body)>>10),
-				repeat(64, 8, plain(string(body), "Content-Encoding: "+encoding)), []int{413, 503}, most[encoding]})
+			list = append(list, attack{
+				fmt.Sprintf("%s bomb, an %s of 256 MiB in %d KiB", encoding, item, len(body)>>10),
+				repeat(64, 8, plain(string(body), "Content-Encoding: "+encoding)),
+				[]int{413, 503},
+				most[encoding],
+			})
 		}
 	}
 	deep := strings.Repeat("[", 200_000) + strings.Repeat("]", 200_000)
@@ -263,7 +267,7 @@ func attacks(t *testing.T) []attack {
 	windowed := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8} // a frame that asks for a window of 2 GiB
 	windowed = append(windowed, 0x01, 0x00, 0x00)
 	return append(list,
-		attack{"brotli that asks for 16 MiB", repeat(200, 8, plain(string(large24.Bytes()), "Content-Encoding: br")), []int{400}, 0},
+		attack{"brotli that asks for 16 MiB", repeat(200, 8, plain(large24.String(), "Content-Encoding: br")), []int{400}, 0},
 		attack{"encoding in an encoding", repeat(200, 8, plain("x", "Content-Encoding: gzip, gzip")), []int{415}, 0},
 		attack{"zstd that asks for 2 GiB", repeat(200, 8, plain(string(windowed), "Content-Encoding: zstd")), []int{400, 413}, 0},
 		attack{"gzip of noise", repeat(200, 8, plain(strings.Repeat("noise", 1000), "Content-Encoding: gzip")), []int{400}, 0},

@@ -220,7 +220,7 @@ func (h *hour) serve(t *testing.T) (addr string, played func() error) {
 		if next++; at.After(time.Now()) {
 			at = time.Now()
 		}
-		format := expfmt.Negotiate(r.Header)
+		format := expfmt.NegotiateAccept(r.Header, expfmt.DefaultAcceptedFormats()...)
 		w.Header().Set("Content-Type", string(format))
 		var body bytes.Buffer
 		enc := expfmt.NewEncoder(&body, format)

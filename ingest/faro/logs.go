@@ -19,10 +19,23 @@ func (d *decoder) share() {
 		key  string
 		text schemas.Text
 	}{
-		{"sentry.release", m.App.Version}, {"sentry.environment", m.App.Environment}, {"service.name", m.App.Name}, {"service.namespace", m.App.Namespace},
-		{"session.id", m.Session.ID}, {"user.id", m.User.ID}, {"user.name", m.User.Username}, {"user.email", m.User.Email},
-		{"url.full", m.Page.URL}, {"browser.name", m.Browser.Name}, {"browser.version", m.Browser.Version}, {"user_agent.original", m.Browser.UserAgent},
-		{"os.name", m.OS.Name}, {"view.name", m.View.Name}, {"page.id", m.Page.ID}, {"sentry.sdk.name", m.SDK.Name}, {"sentry.sdk.version", m.SDK.Version},
+		{"sentry.release", m.App.Version},
+		{"sentry.environment", m.App.Environment},
+		{"service.name", m.App.Name},
+		{"service.namespace", m.App.Namespace},
+		{"session.id", m.Session.ID},
+		{"user.id", m.User.ID},
+		{"user.name", m.User.Username},
+		{"user.email", m.User.Email},
+		{"url.full", m.Page.URL},
+		{"browser.name", m.Browser.Name},
+		{"browser.version", m.Browser.Version},
+		{"user_agent.original", m.Browser.UserAgent},
+		{"os.name", m.OS.Name},
+		{"view.name", m.View.Name},
+		{"page.id", m.Page.ID},
+		{"sentry.sdk.name", m.SDK.Name},
+		{"sentry.sdk.version", m.SDK.Version},
 	} {
 		list = text(list, a.key, string(a.text))
 	}

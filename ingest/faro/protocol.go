@@ -62,8 +62,9 @@ func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader
 	sum := sha256.Sum256(raw)
 	var claim ingest.Claim
 	if key := req.Header.Get("Idempotency-Key"); key != "" && p.Repeats != nil {
-		state := ingest.Fresh
-		switch claim, state = p.Repeats.Begin(req.Project.Name, []byte(key), sum[:]); state {
+		held, state := p.Repeats.Begin(req.Project.Name, []byte(key), sum[:])
+		claim = held
+		switch state {
 		case ingest.Again:
 			return &ingest.Batch{Request: req, Items: []*ingest.Item{repeat()}}, nil
 		case ingest.Busy:

@@ -109,8 +109,11 @@ func compile(c Config) (*rules, error) {
 		from []string
 		to   *globs
 	}{
-		{"error_messages", c.ErrorMessages, &r.messages}, {"releases", c.Releases, &r.releases}, {"transactions", c.Transactions, &r.transactions},
-		{"log_messages", c.LogMessages, &r.logs}, {"trace_metrics", c.TraceMetrics, &r.metrics},
+		{"error_messages", c.ErrorMessages, &r.messages},
+		{"releases", c.Releases, &r.releases},
+		{"transactions", c.Transactions, &r.transactions},
+		{"log_messages", c.LogMessages, &r.logs},
+		{"trace_metrics", c.TraceMetrics, &r.metrics},
 	} {
 		g, err := newGlobs(list.from...)
 		if err != nil {

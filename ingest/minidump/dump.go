@@ -203,7 +203,7 @@ type counted struct {
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.n += int64(n)
-	if err != nil && err != io.EOF { //nolint:errorlint // io.Reader's own word
+	if err != nil && err != io.EOF { // io.Reader's own word
 		c.err = err
 	}
 	return n, err
@@ -230,7 +230,7 @@ func (u *unpacked) Read(p []byte) (int, error) {
 	switch {
 	case u.out > ratioFloor && u.out/u.ratio > u.in.n:
 		return 0, ingest.RejectRatio
-	case err != nil && err != io.EOF: //nolint:errorlint // io.Reader's own word
+	case err != nil && err != io.EOF: // io.Reader's own word
 		return n, u.in.blame(err)
 	}
 	return n, err

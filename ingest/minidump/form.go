@@ -59,7 +59,7 @@ func walk(body io.Reader, boundary string, use func(*part) error) error {
 		g.left = maxPartHeader + readAhead
 		p, err := mr.NextRawPart()
 		g.left = -1
-		if err == io.EOF && g.ended(boundary) { //nolint:errorlint // a body cut off in a line wraps it
+		if err == io.EOF && g.ended(boundary) { // a body cut off in a line wraps it
 			return nil
 		}
 		if err != nil {
@@ -115,7 +115,7 @@ func (g *guard) Read(p []byte) (int, error) {
 		g.left -= n
 	}
 	g.keep(p[:n])
-	if err != nil && err != io.EOF { //nolint:errorlint // io.Reader's own word
+	if err != nil && err != io.EOF { // io.Reader's own word
 		g.err = err
 	}
 	return n, err
@@ -154,7 +154,7 @@ type bodyOf struct {
 
 func (b bodyOf) Read(p []byte) (int, error) {
 	n, err := b.p.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // io.Reader's own word
+	if err != nil && err != io.EOF { // io.Reader's own word
 		err = b.g.blame(err)
 	}
 	return n, err

@@ -259,8 +259,12 @@ func without(t testing.TB, s, id string) map[string]any {
 // Files beside the dump, and what becomes of those that cannot be taken.
 func TestFiles(t *testing.T) {
 	pieces := []piece{
-		{"log", "C:\\logs\\shop.log", "hello"}, {dumpField, "a.dmp", dump}, {"v", "view-hierarchy.json", "{}"}, {dumpField, "second.dmp", dump},
-		{"__sentry-event", "__sentry-event", "\xc1 not MessagePack"}, {"__sentry-breadcrumb1", "", "\x92\x01"},
+		{"log", "C:\\logs\\shop.log", "hello"},
+		{dumpField, "a.dmp", dump},
+		{"v", "view-hierarchy.json", "{}"},
+		{dumpField, "second.dmp", dump},
+		{"__sentry-event", "__sentry-event", "\xc1 not MessagePack"},
+		{"__sentry-breadcrumb1", "", "\x92\x01"},
 	}
 	ct, body := form(t, pieces...)
 	b, err := decode(t, ct, body)

@@ -44,9 +44,11 @@ func (a about) release() string { return a.get("service.version") }
 func (a about) environment() string {
 	return a.get("deployment.environment.name", "deployment.environment")
 }
+
 func (a about) url() string {
 	return a.get("url.full", "browser.document.url.full", "browser.url.full", "page.url", "http.url", "location.href")
 }
+
 func (a about) route() string {
 	return a.get("http.route", "url.template", "browser.route", "app.route", "screen.name", "app.screen.name")
 }

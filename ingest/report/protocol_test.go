@@ -54,18 +54,22 @@ func TestKinds(t *testing.T) {
 		{"expect-staple", `{"expect-staple-report":{"hostname":"a"}}`, `{"type":"raw_security"`, ""},
 		{"hpkp", `{"hostname":"a","known-pins":[]}`, `{"type":"raw_security"`, ""},
 		{"nel", `{"type":"network-error","body":{"phase":"dns"}}`, `{"type":"nel","content_type":"application/json"}`, ""},
-		{"deprecation", `{"type":"deprecation","age":1500,"url":"https://shop.example/","body":{"id":"X","message":"old","sourceFile":"https://shop.example/a.js","lineNumber":7,"columnNumber":null,"anticipatedRemoval":null,"blocked":true}}`,
+		{
+			"deprecation", `{"type":"deprecation","age":1500,"url":"https://shop.example/","body":{"id":"X","message":"old","sourceFile":"https://shop.example/a.js","lineNumber":7,"columnNumber":null,"anticipatedRemoval":null,"blocked":true}}`,
 			`{"type":"log","content_type":"application/vnd.sentry.items.log+json","item_count":1}`,
 			`{"items":[{"timestamp":1795489198.500,"trace_id":"ID","level":"warn","body":"old","attributes":{` +
 				`"browser.report.blocked":{"value":true,"type":"boolean"},"browser.report.id":{"value":"X","type":"string"},"browser.report.type":{"value":"deprecation","type":"string"},` +
 				`"code.file.path":{"value":"https://shop.example/a.js","type":"string"},"code.line.number":{"value":7,"type":"integer"},` +
 				`"sentry.environment":{"value":"production","type":"string"},"sentry.origin":{"value":"auto.browser.report","type":"string"},"sentry.release":{"value":"shop@1.4.2","type":"string"},` +
-				`"url.full":{"value":"https://shop.example/","type":"string"},"user_agent.original":{"value":"Mozilla/5.0 (X)","type":"string"}}}]}`},
+				`"url.full":{"value":"https://shop.example/","type":"string"},"user_agent.original":{"value":"Mozilla/5.0 (X)","type":"string"}}}]}`,
+		},
 		{"no message", `{"type":"coep","url":"https://shop.example/","body":{"type":"corp"}}`, `{"type":"log"`, ""},
-		{"crash", `{"type":"crash","age":-5,"url":"https://shop.example/","user_agent":"Then","body":{"reason":"unresponsive","big":9007199254740993}}`, `{"type":"event","content_type":"application/json"}`,
+		{
+			"crash", `{"type":"crash","age":-5,"url":"https://shop.example/","user_agent":"Then","body":{"reason":"unresponsive","big":9007199254740993}}`, `{"type":"event","content_type":"application/json"}`,
 			`{"event_id":"ID","timestamp":1795489200.000,"platform":"javascript","level":"error","logger":"browser.crash","release":"shop@1.4.2","environment":"production",` +
 				`"exception":[{"type":"BrowserCrash","value":"unresponsive","mechanism":{"handled":false,"synthetic":true,"type":"browser_report"}}],` +
-				`"request":{"url":"https://shop.example/","headers":{"User-Agent":"Then"}},"contexts":{"browser_report":{"reason":"unresponsive","big":9007199254740993}},"sdk":{"name":"breakwater.report","version":"1"}}`},
+				`"request":{"url":"https://shop.example/","headers":{"User-Agent":"Then"}},"contexts":{"browser_report":{"reason":"unresponsive","big":9007199254740993}},"sdk":{"name":"breakwater.report","version":"1"}}`,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, body := range []string{c.in, "[" + c.in + "]", " [ " + c.in + " ]\n"} {

@@ -47,7 +47,7 @@ func TestSamples(t *testing.T) {
 	for i := range 1000 {
 		see(fmt.Sprint("flood", i), "shop@1")
 	}
-	if n := (c.projects()["shop"]).samples.cache.Len(); n != samplesPerSecond-1 { // one was taken twice
+	if n := c.projects()["shop"].samples.cache.Len(); n != samplesPerSecond-1 { // one was taken twice
 		t.Errorf("%d samples were taken within one moment, want %d", n, samplesPerSecond-1)
 	}
 	if _, ok := c.Sample("nobody", "aa"); ok {

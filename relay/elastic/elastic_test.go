@@ -262,7 +262,10 @@ func TestCredentials(t *testing.T) {
 
 func TestBadConfiguration(t *testing.T) {
 	for _, c := range []elastic.Config{
-		{URL: "ftp://h", Index: "i"}, {URL: "http://u:p@h", Index: "i"}, {URL: "http://", Index: "i"}, {URL: "http://h", Index: "---"},
+		{URL: "ftp://h", Index: "i"},
+		{URL: "http://u:p@h", Index: "i"},
+		{URL: "http://", Index: "i"},
+		{URL: "http://h", Index: "---"},
 		{URL: "http://h", Index: "i", Encoding: "lzma"},
 	} {
 		if _, err := elastic.New(c); err == nil || strings.Contains(err.Error(), "u:p") {

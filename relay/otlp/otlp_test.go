@@ -62,7 +62,9 @@ func TestContract(t *testing.T) {
 // for, with the headers that were configured, at the right address.
 func TestRequest(t *testing.T) {
 	for _, tt := range []struct{ name, path, encoding, want string }{
-		{"gzip", "", "", "/v1/traces"}, {"gzip", "/", "gzip", "/v1/traces"}, {"none", "/api/42/integration/otlp", "none", "/api/42/integration/otlp/v1/traces"},
+		{"gzip", "", "", "/v1/traces"},
+		{"gzip", "/", "gzip", "/v1/traces"},
+		{"none", "/api/42/integration/otlp", "none", "/api/42/integration/otlp/v1/traces"},
 		{"none", "/custom/v1/traces/", "none", "/custom/v1/traces"},
 	} {
 		up := start(t, upstream())

@@ -140,7 +140,8 @@ func TestMessage(t *testing.T) {
 
 func TestBadConfiguration(t *testing.T) {
 	for _, c := range []syslog.Config{
-		{Server: syslog.Server{Network: "unix", Address: "h:1"}}, {Server: syslog.Server{Network: "tcp", Address: "h"}},
+		{Server: syslog.Server{Network: "unix", Address: "h:1"}},
+		{Server: syslog.Server{Network: "tcp", Address: "h"}},
 		{Server: syslog.Server{Network: "udp", Address: "h:1"}, Facility: "nonsense"},
 	} {
 		if _, err := syslog.New(c); err == nil {

@@ -87,11 +87,11 @@ func (a *audit) add(e Entry) string {
 	defer a.mu.Unlock()
 	e.ID = ulid.Make().String()
 	a.keep(e)
-	line := a.log.Info()
+	level := zerolog.InfoLevel
 	if e.Error != "" {
-		line = a.log.Warn().Str("error", e.Error)
+		level = zerolog.WarnLevel
 	}
-	line.Str("audit", e.ID).Str("actor", e.Actor).Str("address", e.Address).Str("action", e.Action).
+	a.log.WithLevel(level).Str("error", e.Error).Str("audit", e.ID).Str("actor", e.Actor).Str("address", e.Address).Str("action", e.Action).
 		Str("target", e.Target).Int("affected", e.Affected).Msg("action by hand")
 	if err := a.write(e); err != nil {
 		a.log.Error().Err(err).Str("audit", e.ID).Msg("audit history could not be written; the log has the action")

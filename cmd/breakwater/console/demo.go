@@ -130,7 +130,7 @@ func (s *server) demoFile(c echo.Context) error {
 	if err != nil {
 		return echo.NewHTTPError(http.StatusNotFound, "the demonstration page is not built: `make demo-build` does it")
 	}
-	defer root.Close()
+	defer root.Close() //nolint:errcheck // it was only read
 	name := strings.TrimPrefix(path.Clean("/"+strings.TrimPrefix(c.Request().URL.Path, "/demo")), "/")
 	if path.Ext(name) == "" {
 		name = "index.html"

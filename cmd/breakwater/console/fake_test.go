@@ -179,8 +179,10 @@ func (f *fake) Vitals() []Vital {
 func (f *fake) Outcomes() []Ledger {
 	f.calls.Add(1)
 	return []Ledger{{Project: "shop", Received: 10, Recovered: 2, InSpool: 3, ClientDiscarded: 5, Outcomes: []OutcomeCount{
-		{Category: "error", Outcome: schemas.Accepted, Items: 8}, {Category: "error", Outcome: schemas.Filtered, Reason: "localhost", Items: 2},
-		{Category: "error", Outcome: schemas.Delivered, Items: 6}, {Category: "error", Outcome: schemas.DeadLetter, Reason: "rejected", Items: 1},
+		{Category: "error", Outcome: schemas.Accepted, Items: 8},
+		{Category: "error", Outcome: schemas.Filtered, Reason: "localhost", Items: 2},
+		{Category: "error", Outcome: schemas.Delivered, Items: 6},
+		{Category: "error", Outcome: schemas.DeadLetter, Reason: "rejected", Items: 1},
 	}}}
 }
 

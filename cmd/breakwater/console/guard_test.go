@@ -10,8 +10,6 @@ import (
 	"time"
 )
 
-const origin = "http://127.0.0.1:8081"
-
 func markOf(t *testing.T, page string) string {
 	t.Helper()
 	m := regexp.MustCompile(`name="mark" value="([0-9a-f]{64})"`).FindStringSubmatch(page)

@@ -87,7 +87,7 @@ func scrape(o Options, w http.ResponseWriter, r *http.Request, format expfmt.For
 		zw := gzipWriters.Get().(*gzip.Writer)
 		zw.Reset(w)
 		defer gzipWriters.Put(zw)
-		defer zw.Close() // an error here is a scraper that went away
+		defer zw.Close() //nolint:errcheck // an error here is a scraper that went away
 		out = zw
 	}
 	enc := expfmt.NewEncoder(out, format)

@@ -132,8 +132,8 @@ func indent(raw []byte) (text string, cut, ok bool) {
 				newline()
 			}
 		}
-		switch {
-		case kind == '"':
+		switch kind {
+		case '"':
 			s := tok.String()
 			short := visible(s, previewString, false)
 			if len(s) > previewString {
@@ -144,7 +144,7 @@ func indent(raw []byte) (text string, cut, ok bool) {
 			if name {
 				b.WriteString(": ")
 			}
-		case kind == '{' || kind == '[':
+		case '{', '[':
 			b.WriteString(tok.String())
 			first = append(first, true)
 		default:

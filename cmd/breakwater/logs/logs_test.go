@@ -266,7 +266,7 @@ func TestFiles(t *testing.T) {
 	wait(t, func() error { // old ones are removed in the background
 		files, err := filepath.Glob(filepath.Join(dir, "log*"))
 		if err != nil || len(files) != 3 {
-			return fmt.Errorf("files %v, %v", files, err)
+			return fmt.Errorf("files %v, %w", files, err)
 		}
 		return nil
 	})

@@ -18,12 +18,15 @@ type metric struct {
 func counter(name string, labels ...string) metric {
 	return metric{name: name, kind: "counter", labels: labels}
 }
+
 func gauge(name string, labels ...string) metric {
 	return metric{name: name, kind: "gauge", labels: labels}
 }
+
 func histogram(name string, labels ...string) metric {
 	return metric{name: name, kind: "histogram", labels: labels}
 }
+
 func both(name string, labels ...string) metric {
 	return metric{name: name, kind: "histogram", native: true, labels: labels}
 }

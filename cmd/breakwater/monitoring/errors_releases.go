@@ -12,7 +12,8 @@ func errorsAndReleases(x exprs) board {
 		uid: "breakwater-errors", title: "Breakwater / Errors & Releases",
 		what: "What broke, since which release, and whether a release is fit for everybody.",
 		variables: []variable{
-			projectVariable, {name: "environment", label: "Environment", what: environmentVariable.what, of: sessions},
+			projectVariable,
+			{name: "environment", label: "Environment", what: environmentVariable.what, of: sessions},
 			{name: "release", label: "Release", what: "The newest releases of a project; the rest is __other__.", of: releaseErrors},
 			windowVariable, sampleVariable,
 		},

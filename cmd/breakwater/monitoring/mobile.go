@@ -5,7 +5,8 @@ func mobile(x exprs) board {
 		uid: "breakwater-mobile", title: "Breakwater / Mobile",
 		what: "App starts, screens, frames and stalls of mobile apps, as the React Native SDK and beacons send them.",
 		variables: []variable{
-			projectVariable, {name: "environment", label: "Environment", what: environmentVariable.what, of: appStart},
+			projectVariable,
+			{name: "environment", label: "Environment", what: environmentVariable.what, of: appStart},
 			{name: "os", label: "System", what: "ios, android, other.", of: appStart},
 			{name: "route", label: "Screen", what: "Screens by name; what is over the series budget is __other__.", of: frames},
 			{name: "release", label: "Release", what: "The newest releases of a project.", of: sessions},

@@ -40,8 +40,14 @@ func (p *person) phone() {
 
 // pages are the shop's routes, the busy ones first; %d is a number.
 var pages = []struct{ route, path string }{
-	{"/", "/"}, {"/product/:id", "/product/%d"}, {"/search", "/search"}, {"/cart", "/cart"},
-	{"/checkout", "/checkout"}, {"/category/:slug", "/category/winches"}, {"/account/orders/:id", "/account/orders/%d"}, {"/help", "/help"},
+	{"/", "/"},
+	{"/product/:id", "/product/%d"},
+	{"/search", "/search"},
+	{"/cart", "/cart"},
+	{"/checkout", "/checkout"},
+	{"/category/:slug", "/category/winches"},
+	{"/account/orders/:id", "/account/orders/%d"},
+	{"/help", "/help"},
 }
 
 func (g *generator) person() person {
