@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -153,4 +154,58 @@ func TestNativeClientInHermes(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The demonstration app in React Native's test renderer, with the stock SDK
+// for React Native, sends from JavaScript to a gateway: every button of it
+// that needs no phone.
+func TestNativeDemo(t *testing.T) {
+	up := startUpstream(t, relaytest.Options{})
+	g := newGateway(t, doorConfig(up, "    storm: {first: 10, then_one_in: 20}\n", "limits: {per_ip: {rate: 100000/s, burst: 1000000}}\nvitals: {settle: 1s}\n")).start()
+	cmd := exec.CommandContext(t.Context(), "npx", "jest", "--silent")
+	cmd.Dir = filepath.Join("..", "..", "webdemo", "native")
+	cmd.Env = append(os.Environ(), "GATEWAY_DSN=http://"+testKey+"@"+g.public+"/1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("running the app (is webdemo installed? `make deps` does it): %v\n%s", err, out)
+	}
+	eventually(t, 30*time.Second, g.emptySpool)
+	items := up.Totals().Items
+	// Of the storm's 120 the first ten and some more; of the rest each one.
+	if n := items["event"]; n < 10+9 || n > 60 || items["transaction"] == 0 || items["feedback"] != 1 || items["attachment"] != 1 {
+		t.Errorf("the upstream has %v", items)
+	}
+	found := map[string]int{}
+	for _, r := range up.Taken() {
+		for _, it := range r.Items {
+			text := string(it.Payload)
+			for _, want := range []string{
+				"cannot read the price of", "the stock of", "the price of", "first error in the tunnel", "second error in the tunnel",
+				"order.price", "the payment failed", `"plan":"gold"`, "wrong shelf",
+			} {
+				if strings.Contains(text, want) {
+					found[want]++
+				}
+			}
+			for _, secret := range []string{"4111 1111 1111 1111", "DE89 3704", "correct horse", "sk_demo_51H8x2yZ", "203.0.113.77"} {
+				if strings.Contains(text, secret) {
+					t.Errorf("%s left the gateway in %s", secret, text)
+				}
+			}
+		}
+	}
+	if len(found) != 9 {
+		t.Errorf("found only %v", found)
+	}
+	eventually(t, 20*time.Second, func() error {
+		text := g.scrape()
+		for _, line := range []string{
+			`mobile_ttid_seconds_count{environment="demo",os="ios",project="shop",route="Orders"} 1`,
+			`release_errors_total{environment="demo",handled="true",level="fatal",project="shop",release="shop@1.4.2"} 1`,
+		} {
+			if !strings.Contains(text, line) {
+				return fmt.Errorf("no %s", line)
+			}
+		}
+		return nil
+	})
 }
