@@ -90,12 +90,9 @@ type Reply struct {
 // BeaconBody is the MaxBody of endpoints that take one small measurement.
 func BeaconBody(c *Config) int64 { return c.BeaconSize }
 
-// EventBody is the MaxBody of endpoints that take one event.
+// EventBody is the MaxBody of endpoints that take one event, or a batch of
+// small things.
 func EventBody(c *Config) int64 { return c.EventSize }
-
-// RequestBody is the MaxBody of endpoints that take a batch of small things: as
-// much as four events.
-func RequestBody(c *Config) int64 { return 4 * c.EventSize }
 
 func (ep *Endpoint) methods() []string {
 	if len(ep.Methods) == 0 {

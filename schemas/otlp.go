@@ -42,7 +42,7 @@ const MaxOTLPDepth = 100
 
 // MaxOTLPRecord bounds a record, a resource and a scope, in bytes as they were
 // sent: decoded, protobuf can take forty times as much.
-const MaxOTLPRecord = 512 << 10
+const MaxOTLPRecord = 128 << 10
 
 // Errors of WalkOTLP, beside JSON errors.
 var (

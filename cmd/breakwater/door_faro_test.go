@@ -52,7 +52,7 @@ func TestBadFaro(t *testing.T) {
 		{"a list", faroPath, "[" + aFaroLog + "]", js, "", 400, "invalid JSON data", "unknown invalid:invalid_json"},
 		{"two objects", faroPath, meta(`"logs":[]`) + "{}", js, "", 400, "invalid JSON data", "unknown invalid:invalid_json"},
 		{"too deep", faroPath, meta(`"logs":[` + deep + `]`), js, "", 400, "JSON is nested too deeply", "unknown invalid:json_depth"},
-		{"too large", faroPath, meta(`"logs":["` + strings.Repeat("x", 4<<20) + `"]`), js, "", 413, "request body too large", "unknown invalid:too_large"},
+		{"too large", faroPath, meta(`"logs":["` + strings.Repeat("x", 1<<20) + `"]`), js, "", 413, "request body too large", "unknown invalid:too_large"},
 		{"unknown encoding", faroPath, meta(`"logs":[]`), with("Content-Encoding", "lzma"), "", 415, "unsupported content encoding", "unknown invalid:content_encoding"},
 		{"broken gzip", faroPath, meta(`"logs":[]`), with("Content-Encoding", "gzip"), "", 400, "request body cannot be decompressed", "unknown invalid:invalid_compression"},
 		{"no signals", faroPath, `{"meta":{}}`, js, "", 400, "nothing in the request was usable", "unknown invalid:no_data"},

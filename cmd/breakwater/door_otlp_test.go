@@ -81,12 +81,12 @@ func TestBadOTLP(t *testing.T) {
 		{"cut short", otlpLogs, logsBody(aLogRecord)[:70], js, "", 400, "invalid JSON data", "unknown invalid:invalid_json"},
 		{"protobuf that claims to be JSON", otlpLogs, string(wire), js, "", 400, "invalid JSON data", "unknown invalid:invalid_json"},
 		{"too deep", otlpLogs, logsBody(`{"body":` + deep + `}`), js, "", 400, "JSON is nested too deeply", "unknown invalid:json_depth"},
-		{"too large", otlpLogs, logsBody(`{"body":{"stringValue":"` + strings.Repeat("x", 4<<20) + `"}}`), js, "", 413, "request body too large", "unknown invalid:too_large"},
+		{"too large", otlpLogs, logsBody(`{"body":{"stringValue":"` + strings.Repeat("x", 1<<20) + `"}}`), js, "", 413, "request body too large", "unknown invalid:too_large"},
 		{"unknown encoding", otlpLogs, logsBody(aLogRecord), with("Content-Encoding", "lzma"), "", 415, "unsupported content encoding", "unknown invalid:content_encoding"},
 		{"broken gzip", otlpLogs, logsBody(aLogRecord), with("Content-Encoding", "gzip"), "", 400, "request body cannot be decompressed", "unknown invalid:invalid_compression"},
 		{"records that are none", otlpLogs, logsBody(`7`, `{"timeUnixNano":"soon"}`, `{"traceId":"xyz"}`), js, "", 400, "no record of the request can be read", "3× log_item invalid:invalid_record"},
 		{"a bad record beside good ones", otlpLogs, logsBody(`7`, aLogRecord, anErrorLog, aVitalLog), js, "", 200, "", "error accepted, log_item accepted, log_item invalid:invalid_record, vital accepted, vital delivered"},
-		{"a record too large", otlpLogs, logsBody(aLogRecord, `{"body":{"stringValue":"`+strings.Repeat("x", 600<<10)+`"}}`), js, "", 200, "", "log_item accepted, log_item invalid:invalid_record"},
+		{"a record too large", otlpLogs, logsBody(aLogRecord, `{"body":{"stringValue":"`+strings.Repeat("x", 200<<10)+`"}}`), js, "", 200, "", "log_item accepted, log_item invalid:invalid_record"},
 		{"a bad resource", otlpLogs, `{"resourceLogs":[{"resource":{"attributes":7},"scopeLogs":[{"logRecords":[{}]}]},{"scopeLogs":[{"logRecords":[{}]}]}]}`, js, "", 200, "", "log_item accepted, log_item invalid:invalid_record"},
 		{"no records", otlpLogs, "{}", js, "", 200, "", ""},
 		{"a vital of nonsense", otlpLogs, logsBody(strings.Replace(aVitalLog, "468", "-1", 1)), js, "", 200, "", "vital invalid:unusable"},
@@ -94,7 +94,7 @@ func TestBadOTLP(t *testing.T) {
 		{"spans nobody takes", otlpTraces, spansBody(aSpan, aSpan), js, "", 200, "", "2× span filtered:no_otlp_upstream"},
 		{"metrics that are none", otlpMetrics, metricsBody(`7`), with("X-Sentry-Auth", "sentry sentry_key="+testKey), "", 400, "no record of the request can be read", "trace_metric invalid:invalid_record"},
 		{"metrics of all kinds", otlpMetrics + "?key=" + testKey, metricsBody(someGauge, aHistogram, manyAtOnce), js, "", 200, "", "2× trace_metric filtered:unsupported_metric, trace_metric filtered:aggregated, vital accepted, vital delivered"},
-		{"more records than anybody sends", otlpLogs, logsBody(strings.Repeat("{},", 20004) + "{}"), js, "", 200, "", "20000× log_item accepted, 5× log_item invalid:too_many"},
+		{"more records than anybody sends", otlpLogs, logsBody(strings.Repeat("{},", 10004) + "{}"), js, "", 200, "", "10000× log_item accepted, 5× log_item invalid:too_many"},
 	})
 }
 

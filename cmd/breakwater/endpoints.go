@@ -28,7 +28,7 @@ func (a *app) endpoints(cfg *config.Config) []ingest.Endpoint {
 	signal := func(name string, p *otlp.Protocol) ingest.Endpoint {
 		return ingest.Endpoint{
 			Name: "otlp_" + name, Paths: []string{"/api/:project/integration/otlp/v1/" + name, "/api/:project/otlp/v1/" + name, "/otlp/v1/" + name},
-			Auth: ingest.AuthAny, Protocol: p, Credentials: true, Refuse: otlp.Refuse, MaxBody: ingest.RequestBody,
+			Auth: ingest.AuthAny, Protocol: p, Credentials: true, Refuse: otlp.Refuse, MaxBody: ingest.EventBody,
 		}
 	}
 	return []ingest.Endpoint{
@@ -49,7 +49,7 @@ func (a *app) endpoints(cfg *config.Config) []ingest.Endpoint {
 		},
 		{
 			Name: "faro", Paths: []string{"/api/:project/faro"}, Auth: ingest.AuthKey, Protocol: &faro.Protocol{Repeats: a.batches}, Credentials: true,
-			Reply: taken, MaxBody: ingest.RequestBody,
+			Reply: taken, MaxBody: ingest.EventBody,
 		},
 		signal("logs", otlp.Logs()), signal("traces", otlp.Traces()), signal("metrics", otlp.Metrics()),
 		{Name: "crash", Paths: []string{"/api/:project/crash"}, Auth: ingest.AuthKey, Protocol: &crash.Protocol{Repeats: a.crashes}, Credentials: true, MaxBody: ingest.EventBody},

@@ -37,7 +37,7 @@ func (d *decoder) share() {
 		{"sentry.sdk.name", m.SDK.Name},
 		{"sentry.sdk.version", m.SDK.Version},
 	} {
-		list = text(list, a.key, string(a.text))
+		list = text(list, a.key, cut(string(a.text), maxShared))
 	}
 	d.common = list
 	d.session = ingest.DerivedID(d.req.Project.Name, "session", string(m.Session.ID))
@@ -45,8 +45,12 @@ func (d *decoder) share() {
 
 // keep adds a log and a breadcrumb. kind is Faro's word for the signal.
 func (d *decoder) keep(kind string, e schemas.LogEntry, t trace, crumb schemas.CrashBreadcrumb) error {
-	if d.entries++; d.entries > maxEntries {
+	switch d.entries++; {
+	case d.entries > maxEntries:
 		d.drop("log", schemas.Invalid, reasonTooMany)
+		return nil
+	case d.spent:
+		d.drop("log", schemas.Invalid, reasonTooLarge)
 		return nil
 	}
 	size := len(e.Body) + 256
@@ -56,6 +60,7 @@ func (d *decoder) keep(kind string, e schemas.LogEntry, t trace, crumb schemas.C
 	}
 	switch err := d.spend(size); {
 	case errors.Is(err, errSpent):
+		d.spent = true
 		d.drop("log", schemas.Invalid, reasonTooLarge)
 		return nil
 	case err != nil:

@@ -15,6 +15,7 @@ const (
 	maxText    = 8192
 	maxBody    = 64 << 10
 	maxValue   = 4096
+	maxShared  = 1024 // of what stands in every log
 	maxKey     = 200
 	maxMembers = 128
 )

@@ -27,7 +27,7 @@ const (
 const (
 	maxExceptions = 100
 	maxEntries    = 2000
-	maxOutput     = 16 << 20 // bytes of events, logs and spans made of it
+	maxOutput     = 2 << 20 // bytes of events, logs and spans made of it
 )
 
 // Reasons of what ends here.
@@ -55,7 +55,7 @@ var _ ingest.Protocol = (*Protocol)(nil)
 // RejectJSON, RejectNothingUsable, RejectBusy, and what reading the body fails
 // with.
 func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader) (*ingest.Batch, error) {
-	raw, err := req.ReadAll(body, ingest.RequestBody(req.Settings()))
+	raw, err := req.ReadAll(body, req.Settings().EventSize)
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +105,7 @@ type decoder struct {
 	size    int
 	session string // as a trace id, for logs that belong to none
 	counts  []count
+	spent   bool // for logs
 }
 
 type count struct {

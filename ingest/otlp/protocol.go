@@ -16,9 +16,10 @@ import (
 // Bounds of one request. Exporters send 512 records at a time by default,
 // collectors 8192.
 const (
-	maxRecords = 20_000
+	maxRecords = 10_000
 	maxEvents  = 512
-	maxOutput  = 16 << 20 // bytes of events, logs and spans made of one request
+	maxOutput  = 4 << 20 // bytes of events, logs and spans made of one request
+	maxParts   = 2000    // attributes, events and links of one span; SDKs keep 128 of each
 )
 
 // Reasons of what ends here.
@@ -90,6 +91,7 @@ type decoder struct {
 	events  int
 	records int
 	size    int // bytes of what was made so far
+	spent   bool
 	refused int // records, or data points, that the client is told of
 	counts  []count
 	about   resources
@@ -110,7 +112,7 @@ func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader
 	if !ok {
 		return nil, ingest.RejectContentType.Because("OTLP is application/json or application/x-protobuf")
 	}
-	raw, err := req.ReadAll(body, ingest.RequestBody(req.Settings()))
+	raw, err := req.ReadAll(body, req.Settings().EventSize)
 	if err != nil {
 		return nil, err
 	}
@@ -125,8 +127,12 @@ func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader
 	d.spans.CountOnly = len(req.Project.OTLP) == 0
 	var fault error
 	err = schemas.WalkOTLP(raw, json, p.signal, func(rec *schemas.OTLPRecord) bool {
-		if d.records++; d.records > maxRecords {
+		switch d.records++; {
+		case d.records > maxRecords:
 			d.refuse(p.kind, reasonTooMany)
+			return true
+		case d.spent:
+			d.refuse(p.kind, reasonTooLarge)
 			return true
 		}
 		var ours *ingest.Rejection
@@ -135,6 +141,7 @@ func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader
 			fault = err
 			return false
 		case errors.Is(err, errSpent):
+			d.spent = true
 			d.refuse(p.kind, reasonTooLarge)
 		case err != nil:
 			d.refuse(p.kind, reasonInvalid)

@@ -15,6 +15,9 @@ func (d *decoder) span(rec *schemas.OTLPRecord) error {
 	if err := rec.Decode(span); err != nil {
 		return err
 	}
+	if n := len(span.GetAttributes()) + len(span.GetEvents()) + len(span.GetLinks()); n > maxParts {
+		return errors.New("more parts than a span has")
+	}
 	before := d.spans.Len()
 	if err := d.spend(2 * len(rec.Bytes())); err != nil {
 		return err
