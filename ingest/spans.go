@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
@@ -22,9 +24,10 @@ type Spans struct {
 	// CountOnly keeps nothing: nobody takes the spans.
 	CountOnly bool
 
-	json bytes.Buffer
-	last *schemas.OTLPRecord
-	n    int
+	json     bytes.Buffer
+	resource *resourcepb.Resource
+	scope    *commonpb.InstrumentationScope
+	n        int
 }
 
 // Add takes a span and the record it was decoded from. An error is one of
@@ -36,14 +39,14 @@ func (s *Spans) Add(rec *schemas.OTLPRecord, span *tracepb.Span) error {
 	}
 	var head []byte
 	var err error
-	switch sameResource := s.last != nil && s.last.Resource == rec.Resource; {
-	case sameResource && s.last.Scope == rec.Scope:
+	switch sameResource := s.n > 0 && s.resource == rec.Resource; {
+	case sameResource && s.scope == rec.Scope:
 		head = append(head, ',')
 	case sameResource:
 		head, err = under(append(head, "]},{"...), "scope", rec.Scope, rec.Scope != nil)
 		head = append(head, `"spans":[`...)
 	default:
-		if s.last == nil {
+		if s.n == 0 {
 			head = append(head, `{"resourceSpans":[{`...)
 		} else {
 			head = append(head, "]}]},{"...)
@@ -62,7 +65,7 @@ func (s *Spans) Add(rec *schemas.OTLPRecord, span *tracepb.Span) error {
 	}
 	s.json.Write(head)
 	s.json.Write(body)
-	s.last = rec
+	s.resource, s.scope = rec.Resource, rec.Scope
 	s.n++
 	return nil
 }

@@ -44,6 +44,10 @@ const MaxOTLPDepth = 100
 // sent: decoded, protobuf can take forty times as much.
 const MaxOTLPRecord = 128 << 10
 
+// MaxOTLPParts bounds the fields of a record or resource in protobuf: its
+// attributes, events and links together. SDKs keep 128 of each.
+const MaxOTLPParts = 2000
+
 // Errors of WalkOTLP, beside JSON errors.
 var (
 	ErrOTLPDepth = errors.New("OTLP request is nested too deeply")
@@ -85,10 +89,21 @@ func decodeOTLP(raw []byte, asJSON bool, m proto.Message) error {
 	if asJSON {
 		return UnmarshalOTLP(raw, m)
 	}
+	parts := 0
+	for b := raw; len(b) > 0; parts++ {
+		_, _, n := protowire.ConsumeField(b)
+		if n < 0 {
+			return ErrOTLPWire
+		}
+		if parts == MaxOTLPParts {
+			return errTooLong
+		}
+		b = b[n:]
+	}
 	return proto.UnmarshalOptions{DiscardUnknown: true, RecursionLimit: MaxOTLPDepth}.Unmarshal(raw, m)
 }
 
-// WalkOTLP calls visit for every record of an Export…ServiceRequest, in JSON or
+// WalkOTLP calls visit for every record (which is good until visit returns) of an Export…ServiceRequest, in JSON or
 // in protobuf, until it returns false. Errors are those of the whole request:
 // not JSON, not protobuf, too deep; a record that cannot be read is for
 // OTLPRecord.Decode to tell. A request without records is no error.
@@ -133,8 +148,7 @@ func (w *otlpWalk) json(body jsontext.Value) {
 			}
 			records, _ := Lookup(s, w.names[2])
 			for raw := range Elements(records) {
-				rec := under
-				if rec.raw = raw; !w.visit(&rec) {
+				if under.raw = raw; !w.visit(&under) {
 					return
 				}
 			}
@@ -165,8 +179,7 @@ func (w *otlpWalk) wire(body []byte) error {
 				return err
 			}
 			return eachField(s, 2, func(raw []byte) error {
-				rec := under
-				if rec.raw = raw; !w.visit(&rec) {
+				if under.raw = raw; !w.visit(&under) {
 					return errEnough
 				}
 				return nil

@@ -60,7 +60,7 @@ func (d *decoder) log(rec *schemas.OTLPRecord) error {
 			entry.Attributes = append(entry.Attributes, schemas.TextAttribute(known[0], known[1]))
 		}
 	}
-	if err := d.spend(size + len(entry.Body) + 256); err != nil {
+	if err := d.spend(size + len(entry.Body) + 128); err != nil {
 		return err
 	}
 	if entry.TraceID == "" { // Sentry wants one: that of the session, or of the request

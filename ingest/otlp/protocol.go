@@ -18,8 +18,8 @@ import (
 const (
 	maxRecords = 10_000
 	maxEvents  = 512
-	maxOutput  = 4 << 20 // bytes of events, logs and spans made of one request
-	maxParts   = 2000    // attributes, events and links of one span; SDKs keep 128 of each
+	maxOutput  = 2 << 20 // bytes of events and logs made of one request
+	maxSpans   = 4 << 20 // bytes of spans, as JSON
 )
 
 // Reasons of what ends here.
@@ -180,7 +180,7 @@ var errSpent = errors.New("more than one request may make")
 
 // spend asks for n bytes that are about to be made.
 func (d *decoder) spend(n int) error {
-	if d.size += n; d.size > maxOutput {
+	if d.size += n; d.size > maxOutput+d.spans.Len() {
 		d.size -= n
 		return errSpent
 	}

@@ -15,6 +15,7 @@ const (
 	maxText      = 8192
 	maxBody      = 64 << 10
 	maxAttribute = 4096
+	maxResource  = 16 << 10 // of a resource's attributes, which every log and event repeats
 	maxKey       = 200
 	maxAttrs     = 128
 )
@@ -90,9 +91,14 @@ type resources struct {
 func (r *resources) attributes(res *resourcepb.Resource) []schemas.Attribute {
 	if r.of != res {
 		r.of, r.list = res, nil
+		size := 0
 		for _, kv := range res.GetAttributes() {
 			if k := kv.GetKey(); len(r.list) < maxAttrs && usable(kv) && k != "service.version" && !strings.HasPrefix(k, "deployment.environment") {
-				r.list = append(r.list, schemas.Attribute{Key: k, Value: value(kv.GetValue())})
+				v := value(kv.GetValue())
+				if size += len(k) + len(v); size > maxResource {
+					break
+				}
+				r.list = append(r.list, schemas.Attribute{Key: k, Value: v})
 			}
 		}
 	}

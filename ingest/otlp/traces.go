@@ -15,20 +15,15 @@ func (d *decoder) span(rec *schemas.OTLPRecord) error {
 	if err := rec.Decode(span); err != nil {
 		return err
 	}
-	if n := len(span.GetAttributes()) + len(span.GetEvents()) + len(span.GetLinks()); n > maxParts {
-		return errors.New("more parts than a span has")
-	}
 	before := d.spans.Len()
-	if err := d.spend(2 * len(rec.Bytes())); err != nil {
-		return err
+	if before+len(rec.Bytes()) > maxSpans {
+		return errSpent
 	}
 	if err := d.spans.Add(rec, span); err != nil {
 		return err
 	}
-	if grown := d.spans.Len() - before - 2*len(rec.Bytes()); grown > 0 {
-		if err := d.spend(grown); err != nil && !errors.Is(err, errSpent) {
-			return err
-		}
+	if err := d.spend(d.spans.Len() - before); err != nil {
+		return err
 	}
 	for i, ev := range span.GetEvents() {
 		if ev.GetName() != "exception" {
