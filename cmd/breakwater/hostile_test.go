@@ -28,12 +28,13 @@ const maxGrowth = 32 << 20
 
 // Where that does not hold: a crowd of slow connections, of which each holds a
 // stack and buffers of net/http's, 16 KiB at least; bombs of encodings with
-// large windows; and batches of small things, of which each is decoded. What is
+// large windows; and batches of thousands of small things, which are taken. What is
 // in use rises by half of it at most; the collector lets the heap grow to twice
 // of what is in use.
 const (
 	slowGrowth   = 96 << 20
 	windowGrowth = 64 << 20
+	batchGrowth  = 96 << 20
 )
 
 // attack is something a stranger may send.
@@ -299,11 +300,11 @@ func attacks(t *testing.T) []attack {
 		}), []int{200, 400}, 0},
 		attack{"OTLP of half a million empty attributes", repeat(64, 8, otlpRequest("traces", otlpNest(otlpField("\x12", strings.Repeat("\x4a\x00", 1<<19-64))), "application/x-protobuf")), []int{400, 503}, 0},
 		attack{"OTLP of spans of 120 KB, of empty attributes", repeat(32, 8, otlpRequest("traces", otlpNest(strings.Repeat(otlpField("\x12", strings.Repeat("\x4a\x00", 60_000)), 8)), "application/x-protobuf")), []int{400, 503}, windowGrowth},
-		attack{"OTLP of half a million empty records", repeat(64, 8, otlpRequest("logs", otlpNest(strings.Repeat("\x12\x00", 1<<19-64)), "application/x-protobuf")), []int{200, 503}, windowGrowth},
-		attack{"OTLP of 15,000 records under a resource of 120 KB", repeat(32, 8, otlpRequest("logs", otlpField("\x0a", otlpField("\x0a", strings.Repeat(otlpField("\x0a", "\x0a\x01k\x12"+otlpLength(3002)+otlpField("\x0a", strings.Repeat("v", 2999))), 40))+otlpField("\x12", strings.Repeat("\x12\x00", 15_000))), "application/x-protobuf")), []int{200, 503}, windowGrowth},
+		attack{"OTLP of half a million empty records", repeat(64, 8, otlpRequest("logs", otlpNest(strings.Repeat("\x12\x00", 1<<19-64)), "application/x-protobuf")), []int{200, 503}, batchGrowth},
+		attack{"OTLP of 15,000 records under a resource of 120 KB", repeat(32, 8, otlpRequest("logs", otlpField("\x0a", otlpField("\x0a", strings.Repeat(otlpField("\x0a", "\x0a\x01k\x12"+otlpLength(3002)+otlpField("\x0a", strings.Repeat("v", 2999))), 40))+otlpField("\x12", strings.Repeat("\x12\x00", 15_000))), "application/x-protobuf")), []int{200, 503}, batchGrowth},
 		attack{"OTLP 100,000 deep", repeat(64, 8, otlpRequest("logs", `{"resourceLogs":`+deep+`}`, "application/json")), []int{400}, 0},
-		attack{"300,000 Faro entries", repeat(64, 8, faroRequest(`{"exceptions":[`+strings.Repeat("1,", 100_000)+`1],"logs":[`+strings.Repeat("{},", 100_000)+`{}],"measurements":[`+strings.Repeat("1,", 100_000)+`1]}`)), []int{202, 503}, 0},
-		attack{"Faro of 2,000 logs under a session of 4 KB", repeat(32, 8, faroRequest(`{"meta":{"session":{"id":"`+large[:4<<10]+`"},"page":{"url":"`+large[:8<<10]+`"}},"logs":[`+strings.Repeat(`{"message":"x"},`, 2_000)+`{}]}`)), []int{202, 503}, windowGrowth},
+		attack{"300,000 Faro entries", repeat(64, 8, faroRequest(`{"exceptions":[`+strings.Repeat("1,", 100_000)+`1],"logs":[`+strings.Repeat("{},", 100_000)+`{}],"measurements":[`+strings.Repeat("1,", 100_000)+`1]}`)), []int{202, 503}, batchGrowth},
+		attack{"Faro of 2,000 logs under a session of 4 KB", repeat(32, 8, faroRequest(`{"meta":{"session":{"id":"`+large[:4<<10]+`"},"page":{"url":"`+large[:8<<10]+`"}},"logs":[`+strings.Repeat(`{"message":"x"},`, 2_000)+`{}]}`)), []int{202, 503}, batchGrowth},
 		attack{"Faro 200,000 deep", repeat(64, 8, faroRequest(`{"logs":`+deep+`}`)), []int{400}, 0},
 		attack{"duplicate keys", repeat(200, 8, plain(eventEnvelope(`{`+fields.String()+`"message":"a","message":"b"}`))), []int{200}, 0},
 		attack{"text that is not UTF-8", repeat(200, 8, plain(eventEnvelope("{\"message\":\"\xff\xfe\xc0\x80\xed\xa0\x80\",\"tags\":{\"\xff\":\"\\ud800\"}}"))), []int{200}, 0},

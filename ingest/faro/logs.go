@@ -43,16 +43,22 @@ func (d *decoder) share() {
 	d.session = ingest.DerivedID(d.req.Project.Name, "session", string(m.Session.ID))
 }
 
-// keep adds a log and a breadcrumb. kind is Faro's word for the signal.
-func (d *decoder) keep(kind string, e schemas.LogEntry, t trace, crumb schemas.CrashBreadcrumb) error {
+// crowded counts an entry that may become a log, and ends it unread when there
+// are enough.
+func (d *decoder) crowded() bool {
 	switch d.entries++; {
 	case d.entries > maxEntries:
 		d.drop("log", schemas.Invalid, reasonTooMany)
-		return nil
 	case d.spent:
 		d.drop("log", schemas.Invalid, reasonTooLarge)
-		return nil
+	default:
+		return false
 	}
+	return true
+}
+
+// keep adds a log and a breadcrumb. kind is Faro's word for the signal.
+func (d *decoder) keep(kind string, e schemas.LogEntry, t trace, crumb schemas.CrashBreadcrumb) error {
 	size := len(e.Body) + 256
 	e.Attributes = append(text(e.Attributes, "faro.kind", kind), d.common...)
 	for _, a := range e.Attributes {
@@ -75,6 +81,9 @@ func (d *decoder) keep(kind string, e schemas.LogEntry, t trace, crumb schemas.C
 }
 
 func (d *decoder) log(_ int, raw jsontext.Value) error {
+	if d.crowded() {
+		return nil
+	}
 	var l logEntry
 	if !read(raw, &l) {
 		d.drop("log", schemas.Invalid, reasonInvalid)
@@ -91,6 +100,9 @@ func (d *decoder) log(_ int, raw jsontext.Value) error {
 }
 
 func (d *decoder) event(_ int, raw jsontext.Value) error {
+	if d.crowded() {
+		return nil
+	}
 	var ev event
 	if !read(raw, &ev) || ev.Name == "" {
 		d.drop("log", schemas.Invalid, reasonInvalid)
@@ -109,6 +121,10 @@ func (d *decoder) event(_ int, raw jsontext.Value) error {
 
 // measurement is a vital, or a log of its values.
 func (d *decoder) measurement(_ int, raw jsontext.Value) error {
+	if len(d.batch.Beacons) > 0 && len(d.batch.Beacons[0].Vitals) > maxEntries {
+		d.drop("", schemas.Invalid, reasonTooMany) // one by one they would cost memory
+		return nil
+	}
 	var m measurement
 	if !read(raw, &m) || m.Values.Kind() != '{' {
 		d.vital(meaningless)
@@ -116,6 +132,9 @@ func (d *decoder) measurement(_ int, raw jsontext.Value) error {
 	}
 	if m.Type == "web-vitals" {
 		d.webVital(&m)
+		return nil
+	}
+	if d.crowded() {
 		return nil
 	}
 	list := attributes(text(nil, "measurement.type", string(m.Type)), "measurement.", m.Values)

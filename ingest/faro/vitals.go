@@ -101,11 +101,7 @@ func (d *decoder) vital(v schemas.Vital) {
 		b.Beacons = []*schemas.Beacon{bc}
 	}
 	bc := b.Beacons[0]
-	switch n := len(bc.Vitals); {
-	case n > maxEntries:
-		d.drop("", schemas.Invalid, reasonTooMany) // no page has as many; one by one they would cost memory
-		return
-	case n >= schemas.MaxBeaconEntries:
+	if len(bc.Vitals) >= schemas.MaxBeaconEntries {
 		v = schemas.Vital{Name: v.Name, Rejected: schemas.RejectedTooMany}
 	}
 	bc.Vitals = append(bc.Vitals, v)
