@@ -192,7 +192,7 @@ type Scrub struct {
 	SafeFields []string `yaml:"safe_fields" validate:"max=500,dive,required,max=200"`
 	// Your own rules.
 	Rules []ScrubRule `yaml:"rules" validate:"max=100,dive"`
-	// What cannot be read and so not scrubbed (attachments, minidumps, replays): forward or drop.
+	// What cannot be read and so not scrubbed (attachments, minidumps, replay videos): forward or drop.
 	Opaque string `yaml:"opaque" validate:"oneof=forward drop"`
 }
 
