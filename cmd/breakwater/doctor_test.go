@@ -199,6 +199,35 @@ func TestDoctorFindsAHealthySystemHealthy(t *testing.T) {
 	}
 }
 
+// An upstream that takes spans only is asked with its headers, and no canary
+// error is expected there.
+func TestDoctorKnowsUpstreamsOfSpans(t *testing.T) {
+	up := startUpstream(t, relaytest.Options{})
+	spans := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Api-Key") != "topsecret" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		w.WriteHeader(http.StatusMethodNotAllowed)
+	}))
+	t.Cleanup(spans.Close)
+	const first = `timeout: 1s}`
+	config := strings.Replace(healthyConfig(up.DSN("5")), first, first+`, {type: otlp, url: "`+spans.URL+`", headers: {x-api-key: topsecret}}`, 1)
+	if !strings.Contains(config, "otlp") {
+		t.Fatal("the configuration has no second upstream")
+	}
+	g := newGateway(t, config).start()
+	r := examine(t, g, func(*doctor.Options) {})
+	expectFaults(t, r)
+	asked := false
+	for _, res := range r.Results {
+		asked = asked || res.Status == doctor.OK && strings.Contains(fmt.Sprintf("%+v", res), "otlp answers")
+	}
+	if !asked {
+		t.Errorf("%+v", r.Results)
+	}
+}
+
 // Each row is one thing wrong, and the one word that names it.
 func TestDoctorNamesWhatIsWrong(t *testing.T) {
 	ok := startUpstream(t, relaytest.Options{})

@@ -185,6 +185,9 @@ func (x *exam) loops(ctx context.Context, dsn schemas.DSN) bool {
 func (x *exam) reach(ctx context.Context, subject string, u config.Upstream) {
 	c := &http.Client{Timeout: u.Timeout.Duration(), Transport: x.o.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	h := http.Header{}
+	for name, value := range u.Headers {
+		h.Set(name, value.Reveal())
+	}
 	if u.APIKey != "" {
 		h.Set("Authorization", "ApiKey "+u.APIKey.Reveal())
 	}
@@ -255,7 +258,7 @@ func (x *exam) roundTrip(ctx context.Context, p config.Project, i int) bool {
 	x.ok("spool", p.Name, "on disk after "+round(time.Since(start)).String())
 	good := true
 	for _, up := range p.Upstreams {
-		if !up.Held() {
+		if !up.Held() && !up.TakesSpans() { // a canary is an error
 			good = x.delivered(ctx, p.Name+"/"+up.Name, id, start) && good
 		}
 	}
