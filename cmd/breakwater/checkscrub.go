@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
 
 	"breakwater/cmd/breakwater/config"
 	"breakwater/ingest/scrub"
@@ -79,6 +80,7 @@ func (s *checkScrubCmd) Run(c *cli, out io.Writer) error {
 		}
 		t := table.NewWriter()
 		t.SetStyle(table.StyleLight)
+		t.Style().Format.Header = text.FormatDefault
 		t.AppendHeader(table.Row{"where", "rule"})
 		for _, h := range r.Hits {
 			t.AppendRow(table.Row{h.Path, h.Rule})

@@ -111,12 +111,19 @@ func versionText() string {
 }
 
 type healthCmd struct {
-	URL     string        `help:"Health address of the private listener." default:"http://127.0.0.1:8081/-/healthy"`
+	URL     string        `help:"Health address, such as http://127.0.0.1:8081/-/healthy; by default that of the configuration."`
 	Timeout time.Duration `help:"How long to wait." default:"3s"`
 }
 
 // Run asks once; anything but 200 is a fault.
-func (h *healthCmd) Run() error {
+func (h *healthCmd) Run(c *cli) error {
+	if h.URL == "" {
+		cfg, err := config.Load(c.Config, os.LookupEnv)
+		if err != nil {
+			return err
+		}
+		h.URL = "http://" + reachable(cfg.Server.AdminListen) + "/-/healthy"
+	}
 	resp, err := (&http.Client{Timeout: h.Timeout}).Get(h.URL)
 	if err != nil {
 		return err

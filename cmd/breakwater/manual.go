@@ -2,6 +2,9 @@ package main
 
 import (
 	"io"
+	"regexp"
+	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 	mangokong "github.com/alecthomas/mango-kong"
@@ -56,6 +59,24 @@ Examples:
 
 // Run writes the page.
 func (manCmd) Run(app *kong.Kong, out io.Writer) error {
-	_, err := io.WriteString(out, mangokong.NewManPage(1, app.Model).Build(roff.NewDocument()))
+	page := mangokong.NewManPage(1, app.Model).Build(manual{roff.NewDocument()})
+	page = example.ReplaceAllStringFunc(page, func(s string) string {
+		return "\n.nf" + strings.ReplaceAll(s, "\n.PP\n", "\n") + "\n.fi"
+	})
+	_, err := io.WriteString(out, joined.ReplaceAllString(page, "$1\n.br\n$2"))
 	return err
+}
+
+// example matches lines of examples, which the writer takes for paragraphs.
+var example = regexp.MustCompile(`(\n\.PP\n  [^\n]*)+`)
+
+// joined matches a command that its description follows without a break.
+var joined = regexp.MustCompile(`(?m)^(\\fB.*\[flags\]\\fP)(.)`)
+
+// manual is a document whose header fits in a line.
+type manual struct{ *roff.Document }
+
+// Heading names the manual; the description has its place under NAME.
+func (m manual) Heading(section uint, title, _ string, ts time.Time) {
+	m.Document.Heading(section, title, "Breakwater", ts)
 }

@@ -40,6 +40,18 @@ func TestManual(t *testing.T) {
 	if code := run([]string{"--help"}, &help, &errs); code != exitGood {
 		t.Fatalf("exit %d: %s", code, errs.String())
 	}
+	for _, want := range []string{
+		`.TH BREAKWATER 1 "`, // and no sentence in the header
+		"\n.nf\n  breakwater ",
+		"\\fP\n.br\nPrints the manual page",
+	} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("the manual has no %q", want)
+		}
+	}
+	if header, _, _ := strings.Cut(page.String(), "\n"); len(header) > 80 {
+		t.Errorf("a header of %d bytes: %s", len(header), header)
+	}
 	commands := 0
 	for _, line := range strings.Split(help.String(), "\n") {
 		name, _, ok := strings.Cut(strings.TrimSpace(line), "  ")

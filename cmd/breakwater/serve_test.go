@@ -233,6 +233,10 @@ func TestCommandLine(t *testing.T) {
 	if err := os.WriteFile(good, []byte("projects: [{id: 1, name: a, keys: [{public: "+testKey+"}], upstreams: [{dsn: 'http://"+testKey+":hidden5ecret@sentry.example/1'}]}]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	away := filepath.Join(t.TempDir(), "away.yml")
+	if err := os.WriteFile(away, []byte("server: {admin_listen: '127.0.0.1:1'}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name string
 		args []string
@@ -248,6 +252,7 @@ func TestCommandLine(t *testing.T) {
 		{"missing file", []string{"check", "--config", bad + ".none"}, 1, []string{"bad.yml.none"}},
 		{"serving a bad file", []string{"--config", bad}, 1, []string{"servr", "bad.yml:1:1"}},
 		{"nobody there", []string{"health", "--url", "http://127.0.0.1:1/-/healthy"}, 1, []string{"refused"}},
+		{"nobody at the configured address", []string{"health", "--config", away}, 1, []string{"127.0.0.1:1/-/healthy", "refused"}},
 		{"secrets stay hidden", []string{"check", "--print", "--config", good}, 0, []string{"***"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

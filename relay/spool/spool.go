@@ -174,7 +174,7 @@ type Entry struct {
 	Size        int64        `json:"size_bytes"`
 	Dead        bool         `json:"dead"`
 	Reason      string       `json:"reason,omitempty"` // of the last release or burial
-	Attempts    int          `json:"attempts"`
+	Attempts    int          `json:"attempts"`         // releases and the burial, since the start
 	Due         time.Time    `json:"due"`
 	InFlight    bool         `json:"in_flight"`
 }

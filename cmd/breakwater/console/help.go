@@ -33,5 +33,5 @@ func (s *server) getRunbook(c echo.Context) error {
 	if page == nil {
 		return s.fault(c, http.StatusNotFound, "No such runbook", "No alert of ours is named "+c.Param("alert")+".")
 	}
-	return s.page(c, "runbook", view{Title: page.Name, Headed: true, Data: page})
+	return s.page(c, "runbook", view{Title: page.Name, Data: page})
 }

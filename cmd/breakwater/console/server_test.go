@@ -140,7 +140,7 @@ func TestForeignPagesMayNotAct(t *testing.T) {
 
 // The links of alerts lead to a page of their own, behind the token.
 func TestHelp(t *testing.T) {
-	h := handler(Options{Help: []HelpPage{{Name: "SpoolFull", Title: "It is full.", Severity: "critical", HTML: "<h1>SpoolFull</h1>"}}})
+	h := handler(Options{Help: []HelpPage{{Name: "SpoolFull", Title: "It is full.", Severity: "critical", HTML: "<h2>Meaning</h2>"}}})
 	bearer := "Bearer " + token
 	if w := ask(h, http.MethodGet, "/help/alerts/SpoolFull", bearer); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "<h1>SpoolFull</h1>") {
 		t.Errorf("%d %s", w.Code, w.Body)

@@ -368,7 +368,10 @@ func (x *exam) proxies(ctx context.Context) {
 	if !x.direct() {
 		through = "through a proxy at " + at.Peer
 	}
-	detail := fmt.Sprintf("%s; the gateway takes the client for %s; X-Forwarded-For: %s", through, at.ClientIP, strings.Join(at.Forwarded, ", "))
+	detail := fmt.Sprintf("%s; the gateway takes the client for %s", through, at.ClientIP)
+	if len(at.Forwarded) > 0 {
+		detail += "; X-Forwarded-For: " + strings.Join(at.Forwarded, ", ")
+	}
 	switch {
 	case len(at.Forwarded) > 0 && !trusts(x.o.Config, peer):
 		x.add(Result{

@@ -254,6 +254,9 @@ func (c *claim) Bury(reason string) error {
 		s.mu.Unlock()
 		return nil
 	}
+	if info := r.info(); info.attempts < 1<<16-1 {
+		info.attempts++
+	}
 	finals, last := s.kill(r, len(c.meta.Counts), reason)
 	s.mu.Unlock()
 	err := s.syncAcks()

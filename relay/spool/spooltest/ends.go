@@ -69,6 +69,9 @@ func testBurialStays(t *testing.T, h Harness) {
 	if err := e.claim(DestA).Bury("http_400"); err != nil {
 		t.Fatal(err)
 	}
+	if en := list(t, e.s, spool.Query{Destination: "a", Dead: true}); len(en) != 1 || en[0].Attempts != 1 {
+		t.Fatalf("listed as %+v", en)
+	}
 	e.reopen()
 	if e.ledger.Recovery() != 1 {
 		t.Fatal("a record that still waits for b was not recovered")
