@@ -17,7 +17,10 @@ import (
 // Bounds of one request with crash reports.
 const (
 	MaxCrashReports = 50
-	MaxCrashDepth   = 100
+	// MaxCrashRejected is how many reports of a request are spoken of one by
+	// one when they are rejected; those beyond are only counted.
+	MaxCrashRejected = 1000
+	MaxCrashDepth    = 100
 )
 
 // Errors of DecodeCrash, beside JSON errors.
@@ -52,6 +55,9 @@ type CrashRequest struct {
 	// both have their place in the request.
 	Reports  []*CrashReport
 	Rejected []RejectedCrash
+	// More is how many were rejected, as RejectedReports, after the last of
+	// Rejected had its place: see MaxCrashRejected.
+	More int
 	// Batch tells that the body was a list, or {"reports": […]}, however many it
 	// held: the answer then speaks of each.
 	Batch bool
@@ -91,7 +97,11 @@ func DecodeCrash(body []byte) (*CrashRequest, error) {
 	}
 	i := 0
 	for el := range Elements(list) {
-		c.add(i, el)
+		if len(c.Rejected) < MaxCrashRejected {
+			c.add(i, el)
+		} else {
+			c.More++
+		}
 		i++
 	}
 	return c, nil

@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"encoding/base64"
+	"math"
 	"strconv"
 	"time"
 
@@ -29,9 +30,25 @@ func OTLPText(v *commonpb.AnyValue) string {
 
 // OTLPJSON is an attribute's value as plain JSON: {"a": [1, "b"]}, not OTLP's
 // tagged form. Numbers that JSON does not know (NaN) become strings.
-func OTLPJSON(v *commonpb.AnyValue) jsontext.Value { return appendOTLP(nil, v) }
+func OTLPJSON(v *commonpb.AnyValue) jsontext.Value { return appendOTLP(nil, v, math.MaxInt) }
 
-func appendOTLP(b jsontext.Value, v *commonpb.AnyValue) jsontext.Value {
+// OTLPJSONWithin is OTLPJSON for a reader of at most limit bytes: a value that
+// is longer is not written much further, and is no JSON then.
+func OTLPJSONWithin(v *commonpb.AnyValue, limit int) jsontext.Value {
+	return appendOTLP(nil, v, limit)
+}
+
+// OTLPPlain is OTLPText of a text, a number or a truth value, "" of all else: it
+// costs the same whatever the value is.
+func OTLPPlain(v *commonpb.AnyValue) string {
+	switch v.GetValue().(type) {
+	case *commonpb.AnyValue_BytesValue, *commonpb.AnyValue_ArrayValue, *commonpb.AnyValue_KvlistValue:
+		return ""
+	}
+	return OTLPText(v)
+}
+
+func appendOTLP(b jsontext.Value, v *commonpb.AnyValue, limit int) jsontext.Value {
 	switch x := v.GetValue().(type) {
 	case *commonpb.AnyValue_StringValue:
 		return append(b, QuoteString(x.StringValue)...)
@@ -49,20 +66,26 @@ func appendOTLP(b jsontext.Value, v *commonpb.AnyValue) jsontext.Value {
 	case *commonpb.AnyValue_ArrayValue:
 		b = append(b, '[')
 		for i, el := range x.ArrayValue.GetValues() {
+			if len(b) > limit {
+				break
+			}
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = appendOTLP(b, el)
+			b = appendOTLP(b, el, limit)
 		}
 		return append(b, ']')
 	case *commonpb.AnyValue_KvlistValue:
 		b = append(b, '{')
 		for i, kv := range x.KvlistValue.GetValues() {
+			if len(b) > limit {
+				break
+			}
 			if i > 0 {
 				b = append(b, ',')
 			}
 			b = append(append(b, QuoteString(kv.GetKey())...), ':')
-			b = appendOTLP(b, kv.GetValue())
+			b = appendOTLP(b, kv.GetValue(), limit)
 		}
 		return append(b, '}')
 	}

@@ -143,6 +143,9 @@ func refuse(b *ingest.Batch, in *schemas.CrashRequest) {
 			causes = append(causes, cause)
 		}
 	}
+	if in.More > 0 {
+		b.Items = append(b.Items, ingest.Refused("event", in.More, schemas.Invalid, schemas.RejectedReports))
+	}
 	if len(causes) > 0 {
 		b.Refusal = RejectReport.Because(causes...)
 	}
@@ -187,7 +190,8 @@ func conclude(b *ingest.Batch, in *schemas.CrashRequest, fates []*fate, err erro
 }
 
 // reply lists what became of each report, in the request's order. What was
-// filtered or thinned out counts as accepted: clients must not learn of it.
+// filtered or thinned out counts as accepted: clients must not learn of it. It
+// ends where schemas.MaxCrashRejected does.
 func reply(in *schemas.CrashRequest, fates []*fate) *ingest.Reply {
 	for _, r := range in.Rejected {
 		fates = append(fates, &fate{index: r.Index, id: r.ID, cause: r.Cause})

@@ -439,3 +439,23 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// Two bytes of a list must not make an item and a line of the answer each.
+func TestEndlessList(t *testing.T) {
+	const n = 400_000
+	b, err := decode(t, "["+strings.Repeat("0,", n-1)+`{"message":"never looked at"}]`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	total := 0
+	for _, it := range b.Items {
+		if it.Outcome != schemas.Invalid {
+			t.Fatalf("%+v", it)
+		}
+		total += it.Quantity
+	}
+	answer, _ := conclude1(t, b, nil)
+	if total != n || len(b.Items) > schemas.MaxCrashRejected+1 || len(answer) > 100*schemas.MaxCrashRejected {
+		t.Errorf("%d of %d are counted, in %d items, and answered with %d bytes", total, n, len(b.Items), len(answer))
+	}
+}

@@ -3,6 +3,7 @@ package faro
 import (
 	"errors"
 	"slices"
+	"sort"
 	"strconv"
 	"time"
 
@@ -99,20 +100,20 @@ func place(n float64) int {
 	return 0
 }
 
+// crumb is a breadcrumb with its time, which is read once for all exceptions.
+type crumb struct {
+	at time.Time
+	schemas.CrashBreadcrumb
+}
+
 // breadcrumbs are the logs and events of the same payload that came before.
 func (d *decoder) breadcrumbs(at time.Time) []schemas.CrashBreadcrumb {
+	n := sort.Search(len(d.crumbs), func(i int) bool { return d.crumbs[i].at.After(at) })
 	var list []schemas.CrashBreadcrumb
-	for _, c := range d.crumbs {
-		if t, ok := schemas.ParseTimestamp(c.Timestamp); ok && !t.After(at) {
-			list = append(list, c)
-		}
+	for _, c := range d.crumbs[max(n-maxCrumbs, 0):n] {
+		list = append(list, c.CrashBreadcrumb)
 	}
-	slices.SortStableFunc(list, func(a, b schemas.CrashBreadcrumb) int {
-		ta, _ := schemas.ParseTimestamp(a.Timestamp)
-		tb, _ := schemas.ParseTimestamp(b.Timestamp)
-		return ta.Compare(tb)
-	})
-	return list[max(len(list)-maxCrumbs, 0):]
+	return list
 }
 
 func (d *decoder) contexts(ex *exception) map[string]map[string]jsontext.Value {

@@ -58,7 +58,7 @@ func (d *decoder) crowded() bool {
 }
 
 // keep adds a log and a breadcrumb. kind is Faro's word for the signal.
-func (d *decoder) keep(kind string, e schemas.LogEntry, t trace, crumb schemas.CrashBreadcrumb) error {
+func (d *decoder) keep(kind string, e schemas.LogEntry, t trace, c schemas.CrashBreadcrumb) error {
 	size := len(e.Body) + 256
 	e.Attributes = append(text(e.Attributes, "faro.kind", kind), d.common...)
 	for _, a := range e.Attributes {
@@ -76,7 +76,9 @@ func (d *decoder) keep(kind string, e schemas.LogEntry, t trace, crumb schemas.C
 		e.TraceID = d.session
 	}
 	d.logs = append(d.logs, e)
-	d.crumbs = append(d.crumbs, crumb)
+	if at, ok := schemas.ParseTimestamp(c.Timestamp); ok {
+		d.crumbs = append(d.crumbs, crumb{at, c})
+	}
 	return nil
 }
 

@@ -53,6 +53,13 @@ func readMeta(raw jsontext.Value) (m meta) {
 			_ = json.Unmarshal(v, into, lenient, json.MatchCaseInsensitiveNames(true)) // what could be read of it
 		}
 	}
+	for _, s := range [...]*schemas.Text{
+		&m.SDK.Name, &m.SDK.Version, &m.App.Name, &m.App.Namespace, &m.App.Version, &m.App.Environment, &m.App.Release,
+		&m.User.ID, &m.User.Username, &m.User.Email, &m.User.FullName, &m.Session.ID, &m.Page.ID, &m.Page.URL, &m.View.Name,
+		&m.Browser.Name, &m.Browser.Version, &m.Browser.OS, &m.Browser.UserAgent, &m.Browser.Language, &m.OS.Name, &m.OS.Version,
+	} {
+		*s = schemas.Text(cut(string(*s), maxText)) // every entry gets its copy
+	}
 	return m
 }
 

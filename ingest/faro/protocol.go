@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -99,7 +100,7 @@ type decoder struct {
 	id      string // of the payload: ids of events are derived from it
 	meta    meta
 	common  []schemas.Attribute // of every log
-	crumbs  []schemas.CrashBreadcrumb
+	crumbs  []crumb             // in the order of time when the exceptions are read
 	logs    []schemas.LogEntry
 	entries int
 	size    int
@@ -139,6 +140,9 @@ func decode(req *ingest.Request, raw []byte, id string) (*ingest.Batch, error) {
 		// Logs and events first: they are the breadcrumbs of the exceptions.
 		{"logs", d.log}, {"events", d.event}, {"measurements", d.measurement}, {"exceptions", d.exception},
 	} {
+		if part.name == "exceptions" {
+			slices.SortStableFunc(d.crumbs, func(a, b crumb) int { return a.at.Compare(b.at) })
+		}
 		list, _ := schemas.Lookup(payload, part.name)
 		i := 0
 		for el := range schemas.Elements(list) {

@@ -24,6 +24,7 @@ type fields struct {
 	paths       []field        // sentry[user][id]
 	others      []field        // anything else
 	size        int64          // of all that is held
+	values      int            // of JSON and MessagePack that were made of it
 }
 
 type field struct {
@@ -33,6 +34,10 @@ type field struct {
 const (
 	prefixChunk = "sentry__"
 	prefixPath  = "sentry["
+	// maxValues bounds the values, of objects and lists at any depth, that the
+	// fields of one form may have together: in memory the smallest takes a hundred
+	// times its text. Dumps of large programs come with some ten thousand.
+	maxValues = 100_000
 )
 
 // add reads a field's value. All of them together may be as large as an event.
@@ -93,7 +98,7 @@ func (f *fields) packed(u *upload, p *part) error {
 	if err != nil {
 		return err
 	}
-	list, err := unpackMessages(raw, u.req.Settings().JSONDepth)
+	list, err := unpackMessages(raw, u.req.Settings().JSONDepth, &f.values)
 	first, isMap := map[string]any(nil), false
 	if len(list) > 0 {
 		first, isMap = list[0].(map[string]any)
@@ -132,7 +137,7 @@ func (f *fields) event(u *upload) error {
 		if value == "" {
 			return
 		}
-		if layer, ok := object(value, depth); ok {
+		if layer, ok := f.object(value, depth); ok {
 			take(layer)
 		} else {
 			extra[name] = value // nothing that was said is lost
@@ -233,8 +238,8 @@ func lastTime(crumbs []any) string {
 }
 
 // object reads JSON of one object, with exact numbers.
-func object(text string, depth int) (map[string]any, bool) {
-	if schemas.TooDeep([]byte(text), depth) {
+func (f *fields) object(text string, depth int) (map[string]any, bool) {
+	if f.values += valuesOf(text); f.values > maxValues || schemas.TooDeep([]byte(text), depth) {
 		return nil, false
 	}
 	dec := json.NewDecoder(strings.NewReader(text))
@@ -247,6 +252,23 @@ func object(text string, depth int) (map[string]any, bool) {
 		return nil, false
 	}
 	return o, true
+}
+
+// valuesOf is at least how many values JSON has: what opens, and what is
+// separated outside of strings.
+func valuesOf(text string) (n int) {
+	quoted := false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case !quoted && (c == '{' || c == '[' || c == ','):
+			n++
+		}
+	}
+	return n
 }
 
 // bracketed reads sentry[user][id] as {"user": {"id": …}}.

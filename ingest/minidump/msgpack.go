@@ -11,11 +11,12 @@ import (
 var errMessages = errors.New("not MessagePack that can be said in JSON")
 
 // unpackMessages reads a stream of MessagePack values, nested at most depth
-// deep, as the values JSON has for them.
-func unpackMessages(raw []byte, depth int) ([]any, error) {
+// deep, as the values JSON has for them. values is how many were made so
+// far; beyond maxValues nothing is read.
+func unpackMessages(raw []byte, depth int, values *int) ([]any, error) {
 	var list []any
 	for len(raw) > 0 {
-		size, err := sizeOf(raw, depth)
+		size, err := sizeOf(raw, depth, values)
 		if err != nil {
 			return nil, err
 		}
@@ -36,8 +37,9 @@ func unpackMessages(raw []byte, depth int) ([]any, error) {
 }
 
 // sizeOf is how many bytes the first value has. The library would recurse as
-// deep as a stranger likes; here nesting is counted.
-func sizeOf(raw []byte, depth int) (int, error) {
+// deep as a stranger likes, and make a hundred bytes of one; here nesting and
+// values are counted.
+func sizeOf(raw []byte, depth int, values *int) (int, error) {
 	rest := raw
 	open := []uint64{1} // values still to come, at each level
 	for len(open) > 0 {
@@ -47,6 +49,9 @@ func sizeOf(raw []byte, depth int) (int, error) {
 			continue
 		}
 		open[last]--
+		if *values++; *values > maxValues {
+			return 0, errMessages
+		}
 		var n uint32
 		var err error
 		inner := uint64(0)

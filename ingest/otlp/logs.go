@@ -31,8 +31,7 @@ func (d *decoder) log(rec *schemas.OTLPRecord) error {
 	}
 	level := schemas.LogLevel(int(l.GetSeverityNumber()), strings.ToLower(l.GetSeverityText()))
 	if name == webVital {
-		d.vital(a, &l)
-		return nil
+		return d.vital(a, &l)
 	}
 	if e, ok := exceptionOf(a.own); ok {
 		o := occasion{about: a, trace: id(l.GetTraceId(), 16), span: id(l.GetSpanId(), 8), level: eventLevel(level, l.GetSeverityNumber()), index: ordinal(d.records)}
@@ -88,8 +87,8 @@ func eventLevel(level string, severity logspb.SeverityNumber) string {
 }
 
 // vital takes one web vital, as attributes browser.web_vital.*, or, as older
-// conventions had it, as members of the body.
-func (d *decoder) vital(a about, l *logspb.LogRecord) {
+// conventions had it, as members of the body. The errors are those of remember.
+func (d *decoder) vital(a about, l *logspb.LogRecord) error {
 	find := func(name string) *commonpb.AnyValue {
 		if v := schemas.OTLPAttribute(a.own, webVital+"."+name, name); v != nil {
 			return v
@@ -108,12 +107,36 @@ func (d *decoder) vital(a about, l *logspb.LogRecord) {
 	if len(v.ID) > 128 {
 		v.Rejected = schemas.RejectedBadID
 	}
-	d.measured(a, id(l.GetTraceId(), 16), v)
+	return d.measured(a, id(l.GetTraceId(), 16), v)
 }
 
-// measured adds a vital to the beacon of its page.
-func (d *decoder) measured(a about, trace string, v schemas.Vital) {
-	v.Name = vitalName(v.Name)
+// What a vital and a beacon take in memory, about, in bytes, without texts.
+const (
+	vitalSize  = 256
+	beaconSize = 512
+)
+
+// maxMeasured bounds what the vitals of one request take, in bytes.
+const maxMeasured = 4 << 20
+
+// remember asks for n bytes of vitals. Errors: errSpent and RejectOverload.
+func (d *decoder) remember(n int) error {
+	if d.measurements += n; d.measurements > maxMeasured {
+		d.measurements -= n
+		return errSpent
+	}
+	return d.req.Reserve(int64(n))
+}
+
+// measured adds vitals, all alike but for their ids, to the beacon of their
+// page. The errors are those of remember.
+func (d *decoder) measured(a about, trace string, vitals ...schemas.Vital) error {
+	if err := d.remember(vitalSize * len(vitals)); err != nil {
+		return err
+	}
+	for i := range vitals {
+		vitals[i].Name = vitalName(vitals[i].Name)
+	}
 	b := &schemas.Beacon{
 		Source: "otlp", Route: cut(a.route(), 2000), URL: a.url(), Release: a.release(), Environment: a.environment(), TraceID: trace, OS: cut(a.get("os.name"), 60),
 	}
@@ -130,10 +153,14 @@ func (d *decoder) measured(a about, trace string, v schemas.Vital) {
 	if have := d.beacons[key]; have != nil {
 		b = have
 	} else {
+		if err := d.remember(beaconSize + len(key)); err != nil {
+			return err
+		}
 		d.beacons[key] = b
 		d.batch.Beacons = append(d.batch.Beacons, b)
 	}
-	b.Vitals = append(b.Vitals, v)
+	b.Vitals = append(b.Vitals, vitals...)
+	return nil
 }
 
 // vitalName is our word for a vital, whatever its case.

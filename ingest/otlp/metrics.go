@@ -1,6 +1,8 @@
 package otlp
 
 import (
+	"errors"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -23,20 +25,22 @@ func (d *decoder) metric(rec *schemas.OTLPRecord) error {
 		return err
 	}
 	name, ok := metricVital(m.GetName())
-	if h := m.GetHistogram(); h != nil && ok {
-		for _, p := range h.GetDataPoints() {
-			d.point(of(rec, p.GetAttributes()), &m, name, point{p.GetCount(), p.Sum, p.Min, p.Max, p.GetStartTimeUnixNano()})
+	if !ok || m.GetHistogram() == nil && m.GetExponentialHistogram() == nil {
+		if n := points(&m); n > 0 {
+			d.drop("trace_metric", schemas.Filtered, reasonUnsupported, n)
 		}
 		return nil
 	}
-	if h := m.GetExponentialHistogram(); h != nil && ok {
-		for _, p := range h.GetDataPoints() {
-			d.point(of(rec, p.GetAttributes()), &m, name, point{p.GetCount(), p.Sum, p.Min, p.Max, p.GetStartTimeUnixNano()})
+	h := histogram{name: name, seconds: m.GetUnit() == "s" && name != "CLS", series: ingest.DerivedID(cut(rec.Scope.GetName(), maxText), m.GetName())}
+	for _, p := range m.GetHistogram().GetDataPoints() {
+		if err := d.point(rec, &h, p.GetAttributes(), point{p.GetCount(), p.Sum, p.Min, p.Max, p.GetStartTimeUnixNano()}); err != nil {
+			return err
 		}
-		return nil
 	}
-	if n := points(&m); n > 0 {
-		d.drop("trace_metric", schemas.Filtered, reasonUnsupported, n)
+	for _, p := range m.GetExponentialHistogram().GetDataPoints() {
+		if err := d.point(rec, &h, p.GetAttributes(), point{p.GetCount(), p.Sum, p.Min, p.Max, p.GetStartTimeUnixNano()}); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -64,33 +68,53 @@ type point struct {
 	start         uint64
 }
 
-func (d *decoder) point(a about, m *metricspb.Metric, name string, p point) {
+// histogram is what the data points of one metric share.
+type histogram struct {
+	name    string
+	seconds bool
+	series  string // a short text for the scope and the metric
+	spent   bool   // one of them was too much, and so are those after it
+}
+
+// point takes one data point. An error is RejectOverload.
+func (d *decoder) point(rec *schemas.OTLPRecord, h *histogram, own []*commonpb.KeyValue, p point) error {
 	value := 0.0
 	switch {
 	case p.count == 0:
-		return
+		return nil
 	case p.count == 1 && p.sum != nil:
 		value = *p.sum
 	case p.count <= maxRepeats && p.min != nil && p.max != nil && *p.min == *p.max:
 		value = *p.min
 	default:
 		d.drop("trace_metric", schemas.Filtered, reasonAggregated, 1)
-		return
+		return nil
 	}
-	if m.GetUnit() == "s" && name != "CLS" {
+	if h.spent {
+		d.refuse("trace_metric", reasonTooLarge)
+		return nil
+	}
+	if h.seconds {
 		value *= 1000
 	}
-	// A cumulative point is exported again and again: the same start and
-	// attributes are the same measurement.
-	series := []string{d.req.Project.Name, "otlp", a.scope, m.GetName(), identity(a.own), identity(a.resource), strconv.FormatUint(p.start, 10), a.session()}
-	for i := range p.count {
-		v := schemas.Vital{Name: name, Value: value, HasValue: true, Delta: value}
-		if p.start != 0 {
-			v.ID = ingest.DerivedID(append(series, strconv.FormatUint(i, 10))...)
+	a := of(rec, own)
+	v := schemas.Vital{Name: h.name, Value: value, HasValue: true, Delta: value, NavigationType: cut(a.get(webVital+".navigation_type", "navigation_type"), 60)}
+	vitals := slices.Repeat([]schemas.Vital{v}, int(p.count))
+	if p.start != 0 {
+		// A cumulative point is exported again and again: the same start and
+		// attributes are the same measurement.
+		series := ingest.DerivedID(d.req.Project.Name, "otlp", h.series, identity(a.own), d.about.identity(rec.Resource), strconv.FormatUint(p.start, 10), a.session())
+		for i := range vitals {
+			vitals[i].ID = ingest.DerivedID(series, strconv.Itoa(i))
 		}
-		v.NavigationType = cut(a.get(webVital+".navigation_type", "navigation_type"), 60)
-		d.measured(a, "", v)
 	}
+	err := d.measured(a, "", vitals...)
+	if errors.Is(err, errSpent) {
+		h.spent = true
+		d.refuse("trace_metric", reasonTooLarge)
+		return nil
+	}
+	return err
 }
 
 // identity is a list of attributes as one text, whatever their order.

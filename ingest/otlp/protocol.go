@@ -91,10 +91,12 @@ type decoder struct {
 	events  int
 	records int
 	size    int // bytes of what was made so far
-	spent   bool
-	refused int // records, or data points, that the client is told of
-	counts  []count
-	about   resources
+	// measurements are the bytes of vitals.
+	measurements int
+	spent        bool
+	refused      int // records, or data points, that the client is told of
+	counts       []count
+	about        resources
 }
 
 // count is how many of what ended here, and how.

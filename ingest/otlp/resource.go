@@ -7,6 +7,7 @@ import (
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
 
+	"breakwater/ingest"
 	"breakwater/schemas"
 )
 
@@ -20,6 +21,11 @@ const (
 	maxAttrs     = 128
 )
 
+// maxLooked is how many attributes of a record, a span or a resource are looked
+// at, twice what SDKs send at most by default: names are searched for in those of the
+// resource for every record under it.
+const maxLooked = 256
+
 // about is what the attributes of a record, and of its resource, say of where
 // it comes from. The record's own come first.
 type about struct {
@@ -29,16 +35,22 @@ type about struct {
 }
 
 func of(rec *schemas.OTLPRecord, own []*commonpb.KeyValue) about {
-	return about{own: own, resource: rec.Resource.GetAttributes(), scope: rec.Scope.GetName(), of: rec.Resource}
+	return about{own: looked(own), resource: looked(rec.Resource.GetAttributes()), of: rec.Resource, scope: rec.Scope.GetName()}
 }
 
-// get is the first of several attributes that is there.
+func looked(list []*commonpb.KeyValue) []*commonpb.KeyValue {
+	n := min(len(list), maxLooked)
+	return list[:n:n]
+}
+
+// get is the first of several attributes that is there, "" for a list or map:
+// it is asked for with every record under a resource.
 func (a about) get(names ...string) string {
 	v := schemas.OTLPAttribute(a.own, names...)
 	if v == nil {
 		v = schemas.OTLPAttribute(a.resource, names...)
 	}
-	return cut(schemas.OTLPText(v), maxText)
+	return cut(schemas.OTLPPlain(v), maxText)
 }
 
 func (a about) release() string { return a.get("service.version") }
@@ -86,6 +98,17 @@ func (a about) platform() string {
 type resources struct {
 	of   *resourcepb.Resource
 	list []schemas.Attribute
+
+	named *resourcepb.Resource
+	name  string
+}
+
+// identity is a short text that stands for all of a resource's attributes.
+func (r *resources) identity(res *resourcepb.Resource) string {
+	if r.named != res || r.name == "" {
+		r.named, r.name = res, ingest.DerivedID(identity(res.GetAttributes()))
+	}
+	return r.name
 }
 
 func (r *resources) attributes(res *resourcepb.Resource) []schemas.Attribute {
@@ -139,11 +162,14 @@ func (d *decoder) attributes(a about, skip ...string) (list []schemas.Attribute,
 
 // value is an attribute's value as JSON, not longer than maxAttribute.
 func value(v *commonpb.AnyValue) []byte {
-	raw := schemas.OTLPJSON(v)
+	if _, text := v.GetValue().(*commonpb.AnyValue_StringValue); text {
+		return schemas.QuoteString(cut(v.GetStringValue(), maxAttribute))
+	}
+	raw := schemas.OTLPJSONWithin(v, maxAttribute)
 	if len(raw) <= maxAttribute {
 		return raw
 	}
-	return schemas.QuoteString(cut(schemas.OTLPText(v), maxAttribute))
+	return schemas.QuoteString(cut(string(raw), maxAttribute))
 }
 
 // cut shortens a text to n bytes, at the end of a letter.

@@ -25,16 +25,25 @@ func (d *decoder) span(rec *schemas.OTLPRecord) error {
 	if err := d.spend(d.spans.Len() - before); err != nil {
 		return err
 	}
+	spent := false
 	for i, ev := range span.GetEvents() {
 		if ev.GetName() != "exception" {
 			continue
 		}
-		e, ok := exceptionOf(ev.GetAttributes())
-		if !ok {
+		e, ok := exceptionOf(looked(ev.GetAttributes()))
+		switch {
+		case !ok:
+			continue
+		case d.events == maxEvents:
+			d.drop("event", schemas.Invalid, reasonTooMany, 1)
+			continue
+		case spent: // what an event costs is known only when most of it is made
+			d.drop("event", schemas.Invalid, reasonTooLarge, 1)
 			continue
 		}
 		// What the span says of its surroundings holds for its events.
-		a := of(rec, append(ev.GetAttributes()[:len(ev.GetAttributes()):len(ev.GetAttributes())], span.GetAttributes()...))
+		a := of(rec, nil)
+		a.own = append(looked(ev.GetAttributes()), looked(span.GetAttributes())...)
 		o := occasion{
 			about: a, trace: id(span.GetTraceId(), 16), span: id(span.GetSpanId(), 8), level: "error", index: ordinal(d.records, i),
 			details: []schemas.Attribute{schemas.TextAttribute("span.name", cut(span.GetName(), maxKey))},
@@ -42,6 +51,7 @@ func (d *decoder) span(rec *schemas.OTLPRecord) error {
 		o.at, _ = schemas.OTLPTime(ev.GetTimeUnixNano())
 		if err := d.event(e, o); errors.Is(err, errSpent) {
 			d.drop("event", schemas.Invalid, reasonTooLarge, 1) // the span itself was taken
+			spent = true
 		} else if err != nil {
 			return err
 		}
