@@ -9,6 +9,7 @@ window.beacon = start({
   release: 'shop@1.4.2',
   environment: 'production',
   tags: {team: 'cart'},
+  softNavigations: true,
   ignorePrivacySignals: true,
 });
 

@@ -92,9 +92,10 @@ export const softNavigation: Scenario = {
   group,
   title: 'A soft navigation',
   button: 'Go to the orders',
-  says: 'The page changes its address without loading. The SDK should send the load’s trace under one name and the navigation’s under another.',
+  says: 'The page changes its address without loading. The SDK should send a trace of it, and where the browser measures it its Web Vitals are counted apart from those of loads.',
   async run(ctx) {
     const from = location.href;
+    const counted = growth(await metrics(), 'web_vitals_navigations_total', {project: ctx.project.name, navigation_type: 'soft-navigation', vital: 'FCP'});
     const trace = ctx.sent((s) => {
       const text = JSON.stringify(s.items.map((i) => i.payload));
       return text.includes('"navigation"') && text.includes('/demo/orders/7');
@@ -113,6 +114,14 @@ export const softNavigation: Scenario = {
       return sent;
     }, (sent) => sent.items.map((i) => i.type).join(', '));
     await ctx.step('The gateway accepts it', () => ctx.line((l) => (l.category === 'transaction' || l.category === 'span') && l.outcome === 'accepted'), (l) => `${l.category} ${l.summary ?? ''}`);
+    if (PerformanceObserver.supportedEntryTypes.includes('soft-navigation')) {
+      await ctx.step('Its first paint is counted, as a soft navigation and apart from loads', async () => {
+        await ctx.beacon.flush();
+        return ctx.metrics((now) => counted(now) || undefined);
+      }, (n) => `${n} more in web_vitals_navigations_total`);
+    } else {
+      await ctx.step('This browser does not measure soft navigations', () => {}, () => 'Chromium does, from version 151');
+    }
     history.replaceState(null, '', from);
     ctx.beacon.route('/demo');
   },
