@@ -112,7 +112,15 @@ test.each([{doNotTrack: '1'}, {globalPrivacyControl: true}])('%o counts unless t
   for (const name of Object.keys(signal)) Object.defineProperty(navigator, name, {configurable: true, value: undefined});
 });
 
-test('the second start replaces the first; stop takes every listener away', async () => {
+test('stop takes every listener away', () => {
+  const added = vi.spyOn(globalThis, 'addEventListener');
+  const removed = vi.spyOn(globalThis, 'removeEventListener');
+  begin().stop();
+  expect(added.mock.calls.length).toBeGreaterThan(3);
+  expect(removed.mock.calls).toEqual(added.mock.calls);
+});
+
+test('the second start replaces the first; stop ends it', async () => {
   const first = begin();
   const second = begin();
   expect(current()).toBe(second);

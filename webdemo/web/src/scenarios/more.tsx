@@ -10,7 +10,7 @@ export const replay: Scenario = {
   group: 'More than errors',
   title: 'A replay',
   button: 'Record this page',
-  says: 'The SDK records this page for some seconds, with every text masked, and sends it. A replay is binary: the gateway passes it on unread, or drops it, as its configuration says.',
+  says: 'The SDK records this page for some seconds, with every text masked, and sends it. The gateway reads the recording, too: what its rules know is taken out of it.',
   async run(ctx) {
     const recorder = Sentry.getReplay();
     if (!recorder) throw new Error('the SDK has no replay');
