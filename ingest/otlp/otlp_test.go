@@ -224,7 +224,7 @@ func TestBounds(t *testing.T) {
 	// A resource of many attributes under many small records makes no more than
 	// a request may make.
 	resource := strings.TrimSuffix(strings.Repeat(attribute("k", text(strings.Repeat("v", 4000)))+",", 30), ",")
-	b = must(t, Logs(), logs(resource, strings.Repeat("{},", 5000)+"{}"))
+	b = must(t, Logs(), logs(resource, strings.Repeat("{},", 4000)+"{}"))
 	size := 0
 	for _, it := range b.Items {
 		raw, _ := it.InMemory()

@@ -14,9 +14,10 @@ import (
 )
 
 // Bounds of one request. Exporters send 512 records at a time by default,
-// collectors 8192.
+// collectors up to 8192,
+// of which a body of limits.event_size holds some 5000.
 const (
-	maxRecords = 10_000
+	maxRecords = 5000
 	maxEvents  = 512
 	maxOutput  = 2 << 20 // bytes of events and logs made of one request
 	maxSpans   = 4 << 20 // bytes of spans, as JSON
