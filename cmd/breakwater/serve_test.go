@@ -253,6 +253,7 @@ func TestCommandLine(t *testing.T) {
 		{"serving a bad file", []string{"--config", bad}, 1, []string{"servr", "bad.yml:1:1"}},
 		{"nobody there", []string{"health", "--url", "http://127.0.0.1:1/-/healthy"}, 1, []string{"refused"}},
 		{"nobody at the configured address", []string{"health", "--config", away}, 1, []string{"127.0.0.1:1/-/healthy", "refused"}},
+		{"archives are named as they were typed", []string{"spool", "import", "none.bwx"}, 1, []string{"open none.bwx"}},
 		{"secrets stay hidden", []string{"check", "--print", "--config", good}, 0, []string{"***"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

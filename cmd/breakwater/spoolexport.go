@@ -20,7 +20,7 @@ import (
 )
 
 type spoolExportCmd struct {
-	File        string        `arg:"" help:"The archive to write; an export that broke off goes on." type:"path"`
+	File        string        `arg:"" help:"The archive to write; an export that broke off goes on."`
 	Project     string        `help:"Of this project only." placeholder:"NAME"`
 	Destination string        `help:"Of this upstream only." placeholder:"NAME"`
 	Dead        bool          `help:"Dead letters instead of waiting records."`

@@ -16,7 +16,7 @@ import (
 )
 
 type spoolImportCmd struct {
-	File string            `arg:"" help:"The archive." type:"existingfile"`
+	File string            `arg:"" help:"The archive."`
 	Map  map[string]string `help:"Deliver to another upstream: PROJECT/NAME=PROJECT/NAME, or PROJECT=PROJECT for all of one." placeholder:"FROM=TO"`
 	JSON bool              `help:"Print JSON."`
 }
