@@ -24,6 +24,6 @@ export const breakages: Record<string, Breakage> = {
   replays: {fails: ['replay'], project: '    sampling: {replay: 0}\n'},
   csp: {fails: ['csp-violation'], project: '    filters: {csp_disallowed: ["tracker.example"]}\n'},
   transactions: {fails: ['soft-navigation'], project: '    sampling: {transaction: 0}\n' + '    limits: {per_key: {rate: 500/s, burst: 2000}, categories: {span: {rate: 1/h, burst: 1}}}\n'},
-  vitals: {fails: ['slow-lcp', 'layout-jump', 'slow-interaction', 'a phone'], vitals: '{settle: 2s, settle_max: 20s, count_bots: false}'},
-  origins: {fails: ['CORS', 'bad-release'], project: '    allowed_origins: ["https://elsewhere.example"]\n'},
+  vitals: {fails: ['slow-lcp', 'layout-jump', 'slow-interaction'], vitals: '{settle: 2s, settle_max: 20s, count_bots: false}'},
+  origins: {fails: ['CORS', 'bad-release', 'a phone'], project: '    allowed_origins: ["https://elsewhere.example"]\n'},
 };
