@@ -6,11 +6,10 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"breakwater/ingest"
+	"breakwater/schemas"
 )
 
 // wire appends a length-delimited field.
@@ -23,48 +22,27 @@ func group(resource, records []byte) []byte {
 	return wire(nil, 1, wire(wire(nil, 1, resource), 2, records))
 }
 
-// decodeSoon decodes a request that would take minutes if its
-// parts were looked at once for each other part.
-func decodeSoon(t *testing.T, p *Protocol, contentType string, body []byte) *ingest.Batch {
-	t.Helper()
-	req := request()
-	req.Header = http.Header{"Content-Type": {contentType}}
-	done := make(chan *ingest.Batch, 1)
-	go func() {
-		b, err := p.Decode(t.Context(), req, bytes.NewReader(body))
-		if err != nil {
-			t.Error(err)
+// What a resource has is searched for every record under it: a long list of
+// attributes is searched at its start only, and a list is no name.
+func TestResourcesAreSearchedShort(t *testing.T) {
+	release := func(resource string) string {
+		raw, _ := must(t, Logs(), logs(resource, `{"body":`+text("x")+`}`)).Items[0].InMemory()
+		v, _ := schemas.Lookup(raw, "items")
+		for el := range schemas.Elements(v) {
+			v, _ = schemas.Lookup(el, "attributes", "sentry.release", "value")
 		}
-		done <- b
-	}()
-	select {
-	case b := <-done:
-		return b
-	case <-time.After(30 * time.Second):
-		t.Fatalf("%d bytes are not decoded in 30 seconds", len(body))
-		return nil
+		return string(v)
 	}
-}
-
-// What a resource has is asked for with every record under it.
-func TestManyAttributesUnderManyRecords(t *testing.T) {
-	many := func(n int) string { return strings.TrimSuffix(strings.Repeat("{},", n), ",") }
-	b := decodeSoon(t, Logs(), "application/json", []byte(logs(many(40_000), many(maxRecords))))
-	if got := fates(b); got != "10000 log" {
-		t.Error(got)
-	}
-}
-
-// A long list under each name that every record asks its resource for.
-func TestLongValuesUnderManyRecords(t *testing.T) {
-	list := wire(nil, 5, bytes.Repeat([]byte{0x0a, 2, 0x10, 1}, 4<<10))
-	var resource []byte
-	for _, name := range []string{"service.version", "deployment.environment.name", "session.id", "url.full", "http.route", "os.name", "browser.mobile"} {
-		resource = wire(resource, 1, wire(wire(nil, 1, []byte(name)), 2, list))
-	}
-	b := decodeSoon(t, Logs(), "application/x-protobuf", group(resource, bytes.Repeat([]byte{0x12, 0}, maxRecords)))
-	if total := b.Items[0].Quantity + b.Items[len(b.Items)-1].Quantity; len(b.Items) != 2 || total != maxRecords {
-		t.Error(fates(b))
+	version := attribute("service.version", text("1.2"))
+	for _, tt := range []struct{ name, resource, want string }{
+		{"within", strings.Repeat("{},", maxLooked-1) + version, `"1.2"`},
+		{"beyond", strings.Repeat("{},", maxLooked) + version, ""},
+		{"a list", attribute("service.version", `{"arrayValue":{"values":[{"intValue":1}]}}`), ""},
+		{"bytes", attribute("service.version", `{"bytesValue":"AAAA"}`), ""},
+	} {
+		if got := release(tt.resource); got != tt.want {
+			t.Errorf("%s: release %s, want %s", tt.name, got, tt.want)
+		}
 	}
 }
 
@@ -81,7 +59,12 @@ func TestManyDataPoints(t *testing.T) {
 		histogram = wire(histogram, 1, point)
 	}
 	name := strings.Repeat("x", 20<<10) + ".web_vitals.lcp"
-	b := decodeSoon(t, Metrics(), "application/x-protobuf", group(bytes.Repeat([]byte{0x0a, 0}, 1000), wire(nil, 2, wire(wire(nil, 1, []byte(name)), 9, histogram))))
+	req := request()
+	req.Header = http.Header{"Content-Type": {"application/x-protobuf"}}
+	b, err := Metrics().Decode(t.Context(), req, bytes.NewReader(group(bytes.Repeat([]byte{0x0a, 0}, 1000), wire(nil, 2, wire(wire(nil, 1, []byte(name)), 9, histogram)))))
+	if err != nil {
+		t.Fatal(err)
+	}
 	vitals, refused := 0, 0
 	for _, bc := range b.Beacons {
 		vitals += len(bc.Vitals)
