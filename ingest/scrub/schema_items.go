@@ -75,8 +75,8 @@ var (
 	// otlpSpans is TracesData in OTLP's JSON form: attributes are lists of
 	// {"key": …, "value": {"stringValue": …}}, where the key counts for the value.
 	otlpSpans = func() *node {
-		kept := join(ids, with(kept, "traceId", "spanId", "parentSpanId", "traceState", "startTimeUnixNano", "endTimeUnixNano", "timeUnixNano",
-			"kind", "flags", "code", "version", "schemaUrl", "droppedAttributesCount", "droppedEventsCount", "droppedLinksCount"))
+		kept := join(ids, with(kept, "traceId", "spanId", "parentSpanId", "startTimeUnixNano", "endTimeUnixNano", "timeUnixNano",
+			"kind", "flags", "code", "schemaUrl", "droppedAttributesCount", "droppedEventsCount", "droppedLinksCount"), with(version, "version"))
 		list := func(n *node) *node { return &node{flags: freeFlags, elem: n} }
 		event := &node{flags: freeFlags, kids: join(kept, kids{"name": typed})}
 		link := &node{flags: freeFlags, kids: kept}
