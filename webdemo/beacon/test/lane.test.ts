@@ -98,7 +98,7 @@ test('64 KiB: requests stay under the cap, and keepalive is given up where it wo
   expect(most).toBeLessThanOrEqual(60000);
   release.forEach((done) => done());
   await pass(0);
-  beacon.capture(Object.assign(new Error('afterwards'), {stack: 'x'.repeat(8000)}));
+  for (let i = 0; i < 3; i++) beacon.capture(Object.assign(new Error(`afterwards ${i}`), {stack: 'x'.repeat(8000)}));
   await pass(1000);
   expect(sent.at(-1)?.keepalive).toBe(true); // the room was given back
   release.forEach((done) => done());
