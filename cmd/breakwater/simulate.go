@@ -186,7 +186,7 @@ func renderSimulation(r *simulate.Report) string {
 	fmt.Fprintln(&b, t.Render())
 	b.WriteString("unread: in requests refused by address or key before they were read; each such request is one item of category unknown.\nown: summaries of storms and reports of drops, which the gateway adds.\n")
 	if u := r.Upstream; u != nil {
-		fmt.Fprintf(&b, "The upstream got %d requests with %d different event ids; the gateway says it delivered %d.\n", u.Requests, u.Events, u.Delivered)
+		fmt.Fprintf(&b, "The upstream got %d requests; those with an event had %d different ids, and the gateway says it delivered %d such items.\n", u.Requests, u.Events, u.Delivered)
 	}
 	if r.Balanced {
 		b.WriteString("\n✓ every item is accounted for\n")
