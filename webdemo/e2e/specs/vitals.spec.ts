@@ -20,11 +20,13 @@ test('soft-navigation: two traces under two names', async ({demo, stack}) => {
 });
 
 test('bad-release: 1.4.2 stands out, in Prometheus too', async ({demo, stack}) => {
+  const errored = async (release: string) => (await stack.prometheus.query(`sum(release_sessions_total{environment="demo",release="${release}",status="errored"})`)) ?? 0;
+  const before = {good: await errored('shop@1.4.1'), bad: await errored('shop@1.4.2')};
   const {facts} = await demo.press('bad-release');
   const [good, bad] = facts['error_free'] as [number, number];
   expect(bad).toBeLessThan(good);
-  const errored = (release: string) => `sum(release_sessions_total{environment="demo",release="${release}",status="errored"})`;
-  expect(await stack.prometheus.above(errored('shop@1.4.2'), 2)).toBeGreaterThan((await stack.prometheus.query(errored('shop@1.4.1'))) ?? 0);
+  await expect.poll(async () => (await errored('shop@1.4.2')) - before.bad).toBeGreaterThanOrEqual(3);
+  expect((await errored('shop@1.4.1')) - before.good).toBeLessThan((await errored('shop@1.4.2')) - before.bad);
 });
 
 test('release switch: the page’s reports carry the bad release', async ({demo, stack}) => {
