@@ -34,7 +34,6 @@ import (
 	"breakwater/relay"
 	"breakwater/relay/sentry"
 	"breakwater/relay/spool"
-	"breakwater/relay/spool/disk"
 	"breakwater/schemas"
 )
 
@@ -66,7 +65,7 @@ type app struct {
 	canaries canaries
 	watcher  *watcher // of the item stream
 
-	spool     *disk.Spool
+	spool     spool.Engine
 	relay     *relay.Relay
 	limits    *sentry.Limits
 	upstreams upstreams
@@ -82,18 +81,6 @@ type app struct {
 	failed          chan error
 	stopping        atomic.Bool
 }
-
-// spooler is the spool in the edge's words.
-type spooler struct{ *disk.Spool }
-
-var (
-	_ ingest.Sink    = spooler{}
-	_ ingest.Spiller = spooler{}
-	_ relay.Source   = (*disk.Spool)(nil)
-)
-
-// Spill opens a file beside the spool.
-func (s spooler) Spill() (ingest.Spill, error) { return s.Spool.Spill() }
 
 // newApp wires the parts by a checked configuration. hub is told of the
 // gateway's own faults, nil tells nobody.
@@ -113,9 +100,7 @@ func newApp(path string, cfg *config.Config, env config.Lookup, log zerolog.Logg
 	}
 
 	// The spool first: it is what everything else promises by.
-	sc := spoolConfig(cfg)
-	sc.Logger, sc.Observer, sc.Registerer = log.With().Str("part", "spool").Logger(), a.ledger, a.registry
-	if a.spool, err = disk.Open(sc); err != nil {
+	if a.spool, err = openSpool(cfg, a.ledger, a.registry, log.With().Str("part", "spool").Logger()); err != nil {
 		return a, err // names the folder
 	}
 
@@ -251,8 +236,7 @@ func (a *app) apply(cfg *config.Config) error {
 	for _, name := range projectNames(cfg) {
 		a.ledger.open(name)
 	}
-	sc := spoolConfig(cfg)
-	a.spool.SetLimits(disk.Limits{MaxSize: sc.MaxSize, MinFree: sc.MinFree, MaxAge: sc.MaxAge, ProjectShare: sc.ProjectShare})
+	a.spool.SetLimits(spoolLimits(cfg))
 	a.vitals.SetProjects(vitalsProjects(cfg))
 	a.health.SetProjects(projectNames(cfg))
 	a.crashes.SetProjects(projectNames(cfg))

@@ -13,7 +13,7 @@ import (
 	"breakwater/ingest/scrub"
 	"breakwater/ingest/storm"
 	"breakwater/ingest/vitals"
-	"breakwater/relay/spool/disk"
+	"breakwater/relay/spool"
 	"breakwater/schemas"
 )
 
@@ -70,9 +70,9 @@ func directory(c *config.Config) *ingest.Directory {
 	return ingest.NewDirectory(list)
 }
 
-func spoolConfig(c *config.Config) disk.Config {
-	return disk.Config{
-		Dir: c.Spool.Dir, MaxSize: c.Spool.MaxSize.Bytes(), MinFree: noneIfZero(c.Spool.MinFree.Bytes()),
+func spoolLimits(c *config.Config) spool.Limits {
+	return spool.Limits{
+		MaxSize: c.Spool.MaxSize.Bytes(), MinFree: noneIfZero(c.Spool.MinFree.Bytes()),
 		MaxAge: c.Spool.MaxAge.Duration(), ProjectShare: c.Spool.ProjectShare.Float(),
 	}
 }

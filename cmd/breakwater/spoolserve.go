@@ -12,7 +12,6 @@ import (
 	"breakwater/cmd/breakwater/console"
 	"breakwater/relay"
 	"breakwater/relay/spool"
-	"breakwater/relay/spool/disk"
 	"breakwater/schemas"
 )
 
@@ -50,7 +49,7 @@ func (a *app) countImported(m *schemas.Meta) {
 }
 
 // newBacklogAPI moves records of a spool. accepted may be nil.
-func newBacklogAPI(s *disk.Spool, notes string, project func(string) (uint64, []string, bool), accepted func(*schemas.Meta), log zerolog.Logger) *backlog.API {
+func newBacklogAPI(s spool.Spool, notes string, project func(string) (uint64, []string, bool), accepted func(*schemas.Meta), log zerolog.Logger) *backlog.API {
 	return &backlog.API{Source: s, Importer: &backlog.Importer{Spool: s, Notes: notes, Project: project, Accepted: accepted}, Log: log}
 }
 
@@ -72,7 +71,7 @@ func projectsOf(cfg *config.Config) func(string) (uint64, []string, bool) {
 }
 
 // atRest is the private API of a spool that no gateway uses.
-func atRest(s *disk.Spool, api *backlog.API, log zerolog.Logger) http.Handler {
+func atRest(s spool.Spool, api *backlog.API, log zerolog.Logger) http.Handler {
 	return console.New(console.Options{
 		Gatherer: prometheus.NewRegistry(), Token: func() string { return "" }, Ready: func() error { return nil }, Reload: func() error { return nil },
 		Status: func() any { return map[string]any{"spool": s.Stats()} }, Spool: s, Relay: nobodyDelivers{}, State: nothingKnown{}, API: apiPaths(api),

@@ -367,17 +367,17 @@ breakwater_spool_capacity_bytes 1.048576e+06
 func TestSetLimits(t *testing.T) {
 	s := open(t, Config{MaxSize: 1 << 20, ProjectShare: 1})
 	put(t, s, "fits", "a")
-	s.SetLimits(Limits{MaxSize: 100, MinFree: -1, ProjectShare: 1})
+	s.SetLimits(spool.Limits{MaxSize: 100, MinFree: -1, ProjectShare: 1})
 	var full *spool.FullError
 	err := s.Append(context.Background(), spooltest.Record(time.Now(), []string{"a"}, "x"))
 	if !errors.As(err, &full) || full.Why != "max_size" {
 		t.Fatalf("append: %v", err)
 	}
-	s.SetLimits(Limits{MinFree: 1 << 60})
+	s.SetLimits(spool.Limits{MinFree: 1 << 60})
 	err = s.Append(context.Background(), spooltest.Record(time.Now(), []string{"a"}, "x"))
 	if !errors.As(err, &full) || full.Why != "min_free" {
 		t.Fatalf("append: %v", err)
 	}
-	s.SetLimits(Limits{MinFree: -1})
+	s.SetLimits(spool.Limits{MinFree: -1})
 	put(t, s, "fits again", "a")
 }

@@ -55,7 +55,7 @@ func (g *game) open() {
 	if err := g.w.open(); err != nil {
 		g.rt.Fatal(err)
 	}
-	g.w.s.SetLimits(Limits{MaxSize: 1 << 20, MinFree: -1, ProjectShare: 1, MaxAge: time.Hour, DeadLetterSize: 1 << 20})
+	g.w.s.SetLimits(spool.Limits{MaxSize: 1 << 20, MinFree: -1, ProjectShare: 1, MaxAge: time.Hour, DeadLetterSize: 1 << 20})
 }
 
 func (g *game) dst(rt *rapid.T) spool.Destination {

@@ -18,7 +18,7 @@ import (
 	"breakwater/schemas"
 )
 
-var _ spool.Spool = (*Spool)(nil)
+var _ spool.Engine = (*Spool)(nil)
 
 // Config is what a spool needs. Zero values get the default in brackets.
 type Config struct {
@@ -51,37 +51,6 @@ type Config struct {
 	fs fileSystem // the real one unless a test says otherwise
 }
 
-// Limits are the parts of Config that can change while the spool is in use.
-type Limits struct {
-	MaxSize        int64
-	MinFree        int64
-	MaxAge         time.Duration
-	ProjectShare   float64
-	DeadLetterSize int64
-}
-
-func (l Limits) withDefaults() Limits {
-	if l.MaxSize <= 0 {
-		l.MaxSize = 10 << 30
-	}
-	switch {
-	case l.MinFree == 0:
-		l.MinFree = 512 << 20
-	case l.MinFree < 0:
-		l.MinFree = 0
-	}
-	if l.MaxAge == 0 {
-		l.MaxAge = 720 * time.Hour
-	}
-	if l.ProjectShare <= 0 || l.ProjectShare > 1 {
-		l.ProjectShare = 0.5
-	}
-	if l.DeadLetterSize <= 0 {
-		l.DeadLetterSize = l.MaxSize / 10
-	}
-	return l
-}
-
 // Spool is a spool in a directory. Make one with Open.
 type Spool struct {
 	dir      string
@@ -109,7 +78,7 @@ type Spool struct {
 	// touched under it.
 	mu         sync.Mutex
 	closed     bool
-	limits     Limits
+	limits     spool.Limits
 	segments   []*segment // by number; the active one among them
 	active     *segment   // nil until the next append
 	lastNo     uint64
@@ -175,7 +144,9 @@ func newSpool(cfg Config) (*Spool, error) {
 	if cfg.Dir == "" {
 		return nil, errors.New("opening spool: no directory given")
 	}
-	limits := Limits{cfg.MaxSize, cfg.MinFree, cfg.MaxAge, cfg.ProjectShare, cfg.DeadLetterSize}.withDefaults()
+	limits := spool.Limits{
+		MaxSize: cfg.MaxSize, MinFree: cfg.MinFree, MaxAge: cfg.MaxAge, ProjectShare: cfg.ProjectShare, DeadLetterSize: cfg.DeadLetterSize,
+	}.WithDefaults()
 	s := &Spool{
 		dir: cfg.Dir, fs: cfg.fs, now: cfg.Now, log: cfg.Logger, observer: cfg.Observer,
 		metrics: newMetrics(), segSize: cfg.SegmentSize, chance: uint16(rand.Uint32()), limits: limits,
@@ -213,11 +184,10 @@ func newSpool(cfg Config) (*Spool, error) {
 	return s, nil
 }
 
-// SetLimits changes the limits of a spool in use; zero values get Config's
-// defaults. What is stored stays, also where it is now too much.
-func (s *Spool) SetLimits(l Limits) {
+// SetLimits changes the limits of a spool in use; zero values get the defaults. What is stored stays, also where it is now too much.
+func (s *Spool) SetLimits(l spool.Limits) {
 	s.mu.Lock()
-	s.limits = l.withDefaults()
+	s.limits = l.WithDefaults()
 	s.mu.Unlock()
 	kick(s.wakeKeeper)
 }
@@ -230,6 +200,16 @@ func (s *Spool) Expect(dsts ...spool.Destination) {
 	for _, d := range dsts {
 		s.queue(d)
 	}
+}
+
+// Ready is nil until Close: whether there is room, an append tells.
+func (s *Spool) Ready() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return spool.ErrClosed
+	}
+	return nil
 }
 
 // Tick makes the spool read its clock and do what is due: wake claims, expire
