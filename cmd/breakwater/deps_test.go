@@ -42,7 +42,8 @@ var layers = []layer{
 	{"ingest/*", []string{"ingest", "schemas"}, nil, "each decision and each protocol can be read, tested and removed alone"},
 	{"relay", []string{"relay/spool", "schemas"}, []string{"relay/relaytest", "relay/spool/disk"}, "the loop knows the contract of a spool, and no spool and no destination"},
 	{"relay/spool", []string{"schemas"}, nil, "a contract does not know who keeps it"},
-	{"relay/spool/*", []string{"relay/spool", "schemas"}, []string{"relay/spool/spooltest"}, "a spool is one of several and knows none of the others"},
+	{"relay/spool/*", []string{"relay/spool", "schemas"}, []string{"relay/spool/spooltest", "relay/spool/jetstream/natstest"}, "a spool is one of several and knows none of the others"},
+	{"relay/spool/jetstream/natstest", nil, nil, "it starts servers for tests and knows nothing of what they are used for"},
 	{"relay/*", []string{"relay", "relay/spool", "schemas"}, []string{"relay/relaytest", "relay/spool/disk"}, "a destination knows its own protocol; retries, backoff and outcomes are the loop's"},
 	{"cmd/breakwater/config/generate", []string{"cmd/breakwater/config"}, nil, "it only writes down what the types say"},
 	{"cmd/breakwater/config", []string{"ingest/scrub", "schemas"}, nil, "it says what operators may write; what is made of it is wired in cmd. Scrubbing paths are a language that only the scrubber knows"},
@@ -50,12 +51,16 @@ var layers = []layer{
 	{"cmd/breakwater/logs", []string{"cmd/breakwater/config", "relay/syslog"}, nil, "log lines and reports speak to syslog servers in the same words; of delivery it knows nothing"},
 	{"cmd/breakwater/*", []string{"cmd/breakwater/config", "ingest", "relay", "relay/spool", "schemas"}, nil, "console and monitoring show what the contracts tell"},
 	{"cmd/breakwater", []string{"cmd/breakwater/*", "ingest", "ingest/*", "relay", "relay/*", "relay/spool/*", "schemas"}, nil, "the one place that knows both halves"},
-	{"cmd/loadgen", []string{"relay/relaytest", "relay/spool/disk", "relay/spool/spooltest", "schemas"}, nil, "it tests the gateway from outside, as a client and as an upstream, and reads the spool that one left behind"},
+	{"cmd/loadgen", []string{"relay/relaytest", "relay/spool/*", "relay/spool/jetstream/natstest", "schemas"}, nil, "it tests the gateway from outside, as a client and as an upstream, and reads the spool that one left behind"},
 }
 
 // suite are the packages that are tests in other clothes: only tests and the
 // load tool may import them, whatever a layer says.
-var suite = []string{"relay/relaytest", "relay/spool/spooltest"}
+var suite = []string{"relay/relaytest", "relay/spool/spooltest", "relay/spool/jetstream/natstest"}
+
+// never lists modules that are in go.mod as a tool of the tests, run as
+// processes: nothing of ours may import them, tests neither.
+var never = []string{"github.com/nats-io/nats-server"}
 
 // only names the packages that may import a library.
 type only struct {
@@ -147,6 +152,11 @@ func faults(packages []pkg) (list []string) {
 				if ours && what != p.short() && !matchAny(may, what) || ours && !test && p.short() != "cmd/loadgen" && slices.Contains(suite, what) {
 					list = append(list, fmt.Sprintf("%s imports %s, which %s may not: %s", p.short(), what, l.packages, l.why))
 				}
+				for _, n := range never {
+					if strings.HasPrefix(imported, n) {
+						list = append(list, fmt.Sprintf("%s imports %s, which is a tool of the tests", p.short(), imported))
+					}
+				}
 				for _, o := range libraries {
 					if imported != o.library && !strings.HasPrefix(imported, o.library+"/") {
 						continue
@@ -215,6 +225,7 @@ func TestImportRulesBite(t *testing.T) {
 		"a suite in the product":        {add("cmd/breakwater", "breakwater/relay/relaytest"), "cmd/breakwater imports relay/relaytest"},
 		"echo in a child":               {add("ingest/limit", echo), "ingest/limit imports " + echo},
 		"echo's middleware in a child":  {add("relay", echo+"/middleware"), "relay imports " + echo + "/middleware"},
+		"a server in the product":       {add("relay/spool/jetstream", "github.com/nats-io/nats-server/v2/server"), "relay/spool/jetstream imports github.com/nats-io/nats-server"},
 		"a package without a layer":     {add("tools/x"), "tools/x has no layer"},
 		"a package three floors down":   {add("ingest/a/b"), "ingest/a/b has no layer"},
 		"a vague name":                  {add("ingest/util"), "ingest/util: a package is named after what it does"},
@@ -229,6 +240,24 @@ func TestImportRulesBite(t *testing.T) {
 				t.Errorf("no fault begins with %q in %q", tt.fault, list)
 			}
 		})
+	}
+}
+
+// A tool of the tests does not come into the binaries by way of a library either.
+func TestImportsOfLibraries(t *testing.T) {
+	if testing.Short() {
+		t.Skip("asks the go command for all packages")
+	}
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "breakwater/cmd/...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for dep := range strings.Lines(string(out)) {
+		for _, n := range never {
+			if strings.HasPrefix(dep, n) {
+				t.Errorf("the commands link %s", strings.TrimSpace(dep))
+			}
+		}
 	}
 }
 
