@@ -186,6 +186,9 @@ func (s *Server) Handler() http.Handler { return s }
 
 // ServeHTTP answers one request by the settings in force.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.draining.Load() {
+		w.Header().Set("Connection", "close")
+	}
 	s.door.Load().echo.ServeHTTP(w, r)
 }
 
@@ -227,7 +230,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 }
 
 // Drain makes the readiness answer 503 while requests are still taken, so that
-// a load balancer can look away before Shutdown.
+// a load balancer can look away before Shutdown. Every answer from now on ends
+// its connection: one that a balancer keeps open could be closed by Shutdown
+// just when the next request is on its way, and nobody sends a POST twice.
 func (s *Server) Drain() { s.draining.Store(true) }
 
 // Shutdown stops listening and waits for the requests being answered, until

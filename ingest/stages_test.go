@@ -186,6 +186,8 @@ func TestReadinessFallsBeforeShutdown(t *testing.T) {
 	}
 	if w := e.do(post(envelopePath, env(goodEvent))); w.Code != 200 {
 		t.Errorf("requests are still taken while draining: %d", w.Code)
+	} else if w.Header().Get("Connection") != "close" {
+		t.Error("the connection stays open, and a balancer would send the next request into its end")
 	}
 }
 

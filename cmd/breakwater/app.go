@@ -133,7 +133,8 @@ func newApp(path string, cfg *config.Config, env config.Lookup, log zerolog.Logg
 	}
 	a.edge, err = ingest.New(ingest.Options{
 		Settings: settings, Projects: a.projects, Auth: auth.Auth{}, Sink: spooler{a.spool}, Spiller: spooler{a.spool},
-		Ledger: a.ledger, Recorder: a.canaries.recorder(a.vitals), Canaries: a.canaries.Canaries, Schemas: schemas.Files, Watcher: a.watcher, Logger: log.With().Str("part", "ingest").Logger(),
+		Ledger: a.ledger, Recorder: a.canaries.recorder(a.vitals), Canaries: a.canaries.Canaries, Schemas: schemas.Files, Watcher: a.watcher,
+		Ready: func() bool { return a.ready() == nil }, Logger: log.With().Str("part", "ingest").Logger(),
 		Registerer: a.registry, Hub: a.hub,
 	})
 	if err != nil {
@@ -346,10 +347,13 @@ func problems(err error) any {
 	return nil
 }
 
-// ready is nil while the gateway takes requests.
+// ready is nil while the gateway takes requests and could keep what they bring.
 func (a *app) ready() error {
 	if a.stopping.Load() {
 		return errors.New("shutting down")
+	}
+	if err := a.spool.Ready(); err != nil {
+		return fmt.Errorf("nothing can be stored: %w", err)
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ func (serveCmd) Run(c *cli) error {
 			return errors.Join(err, a.stop())
 		case <-ctx.Done():
 			stop() // a second signal is not caught any more
-			return a.stop()
+			return errors.Join(a.leave(), a.stop())
 		}
 	}
 }
@@ -105,6 +105,24 @@ func (a *app) start(ctx context.Context) error {
 		Int("projects", len(cfg.Projects)).Msg("serving")
 	a.warn(cfg)
 	return nil
+}
+
+// leave tells balancers that this gateway goes, and goes on serving until they
+// have noticed.
+func (a *app) leave() error {
+	a.stopping.Store(true)
+	a.edge.Drain()
+	delay := a.reloader.Current().Server.ShutdownDelay.Duration()
+	if delay <= 0 {
+		return nil
+	}
+	a.log.Info().Dur("delay", delay).Msg("not ready any more; taking requests until balancers have noticed")
+	select {
+	case <-time.After(delay):
+		return nil
+	case err := <-a.failed:
+		return err
+	}
 }
 
 // stop ends in the order that loses nothing: say so to the balancer, refuse

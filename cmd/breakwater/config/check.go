@@ -126,18 +126,6 @@ func (c *checker) checkLimit(key string, l Limit) {
 	}
 }
 
-func (c *checker) checkSpool() {
-	s := c.Spool
-	switch room := Size(float64(s.MaxSize) * s.ProjectShare.Float()); {
-	case s.MaxSize <= c.Limits.RequestSize:
-		c.add("spool.max_size", fmt.Sprintf("%s does not hold a single request of limits.request_size (%s)", s.MaxSize, c.Limits.RequestSize), "raise it, 1GiB or more is sensible")
-	case s.ProjectShare <= 0:
-		c.add("spool.project_share", "must be above 0, or no project could send anything", "use 1 for no bound, 0.5 for half")
-	case room <= c.Limits.RequestSize:
-		c.add("spool.project_share", fmt.Sprintf("leaves a project %d bytes, less than one request of limits.request_size (%s)", room, c.Limits.RequestSize), "raise it, or raise spool.max_size")
-	}
-}
-
 func (c *checker) checkLogs() {
 	for i, o := range c.Logs.Outputs {
 		if kind, known := outputKinds[o.Type]; known {

@@ -12,7 +12,7 @@ func TestAbsentParts(t *testing.T) {
 		text, key string
 		line      int
 	}{
-		{"spool: {engine: jetstream}", "spool.engine", 1},
+		{"spool: {engine: jetstream, jetstream: {url: \"nats://a,nats://b,nats://c\"}}", "spool.engine", 1},
 		{"limits: {redis: {url: \"redis://u:s3cr3t@r:1\"}}", "limits.redis.url", 1},
 	}
 	if len(tests) != len(absent) {
@@ -34,6 +34,9 @@ func TestAbsentParts(t *testing.T) {
 func TestOneProblemEach(t *testing.T) {
 	two := func(a, b string) string {
 		return "projects:\n  - {id: 1, name: a, keys: [{public: " + keyA + "}]" + a + "}\n  - {id: 2, name: b, keys: [{public: " + keyB + "}]" + b + "}\n"
+	}
+	jetStream := func(more string) string {
+		return "spool:\n  engine: jetstream\n  jetstream: {url: \"nats://a:4222, nats://b:4222, tls://c:4222\",\n    " + more + "}"
 	}
 	tests := []struct {
 		name, text string
@@ -83,6 +86,20 @@ func TestOneProblemEach(t *testing.T) {
 		{"not TLS", "server: {tls: {cert_file: testdata/full.yml, key_file: testdata/full.yml}}", "server.tls.cert_file", 1, "cannot be used"},
 		{"burst below a phone's cache", "limits: {per_ip: {burst: 29}}", "limits.per_ip.burst", 1, "29 would refuse a phone"},
 		{"event above body", "limits: {decompressed_size: 50MiB, attachment_size: 51MiB}", "limits.attachment_size", 1, "more than limits.decompressed_size"},
+		{"stream without servers", "spool:\n  engine: jetstream", "spool.jetstream.url", 1, "is missing; a stream needs it"},
+		{"stream without servers to drain", "spool:\n  jetstream:\n    drain: true", "spool.jetstream.url", 2, "is missing"},
+		{"stream of disk", "spool: {jetstream: {url: \"nats://s3cr3t@a\"}}", "spool.jetstream.url", 1, "has no meaning for engine disk"},
+		{"replicas of disk", "spool: {jetstream: {replicas: 5}}", "spool.jetstream.replicas", 1, "has no meaning for engine disk"},
+		{"monitors of disk", "spool: {jetstream: {monitor_urls: [\"http://a:8222\"]}}", "spool.jetstream.monitor_urls", 1, "has no meaning for engine disk"},
+		{"draining into itself", jetStream("drain: true"), "spool.jetstream.drain", 4, "has no meaning for engine jetstream"},
+		{"disk of a stream", "spool:\n  min_free: 1GiB\n  engine: jetstream\n  jetstream: {url: \"nats://a,nats://b,nats://c\"}", "spool.min_free", 2, "has no meaning for engine jetstream"},
+		{"servers nobody can ask", "spool:\n  engine: jetstream\n  jetstream: {url: \"nats://lb:4222\"}", "spool.jetstream.monitor_urls", 3, "1 of at least 3 servers can be asked"},
+		{"too few to ask", jetStream("monitor_urls: [\"http://a:8222\"]"), "spool.jetstream.monitor_urls", 4, "1 of at least 3"},
+		{"monitoring address", jetStream("monitor_urls: [\"a:8222\", \"http://b:8222\", \"http://c:8222\"]"), "spool.jetstream.monitor_urls[0]", 4, "is not an address"},
+		{"replicas", jetStream("replicas: 7"), "spool.jetstream.replicas", 4, "out of bounds"},
+		{"no authority", jetStream("ca_file: /nowhere/ca.pem"), "spool.jetstream.ca_file", 4, "cannot be used: no such file"},
+		{"no credentials", jetStream("credentials_file: /nowhere/user.creds"), "spool.jetstream.credentials_file", 4, "cannot be read: no such file"},
+		{"delay", "server: {shutdown_delay: 1h}", "server.shutdown_delay", 1, "out of bounds"},
 		{"redis", "limits: {redis: {url: \"http://s3cr3t@x\"}}", "limits.redis.url", 1, "value is not an address"},
 		{"engine", "spool: {engine: disc}", "spool.engine", 1, "\"disc\" is not known here"},
 		{"spool too small", "spool: {max_size: 40MiB}", "spool.max_size", 1, "does not hold a single request"},

@@ -47,6 +47,8 @@ type Server struct {
 	TLS TLS `yaml:"tls" restart:"true"`
 	// How long a stop waits for requests and deliveries in flight. What is left stays safe in the spool.
 	ShutdownTimeout Duration `yaml:"shutdown_timeout" validate:"between=1s 1h" restart:"true"`
+	// How long a stop goes on taking requests after /-/ready has turned 503, so that balancers notice first. Longer than a balancer needs to take a server out: its interval times its failures.
+	ShutdownDelay Duration `yaml:"shutdown_delay" validate:"between=0s 10m" restart:"true"`
 	// Open connections of the public listener; more wait in the system's queue.
 	MaxConnections int `yaml:"max_connections" validate:"min=1,max=1000000" restart:"true"`
 }
@@ -108,11 +110,11 @@ type Redis struct {
 type Spool struct {
 	// Kind of spool: disk is a log of files in dir, jetstream a NATS stream that several gateways share.
 	Engine string `yaml:"engine" validate:"oneof=disk jetstream"`
-	// Folder of the spool. Only one process may use it at a time.
+	// Folder of the spool. Only one process may use it at a time. With engine jetstream: what still lies in it moves into the stream at the start.
 	Dir string `yaml:"dir" validate:"required,max=4096"`
-	// Disk space for the spool. When it is full, clients get 503 and Retry-After.
+	// Space for the spool: on disk, or in the stream, of each copy. When it is full, clients get 503 and Retry-After.
 	MaxSize Size `yaml:"max_size" validate:"between=1MiB 1024TiB"`
-	// Space to leave on the file system; below it the spool counts as full.
+	// For engine disk: space to leave on the file system; below it the spool counts as full.
 	MinFree Size `yaml:"min_free" validate:"between=0B 1024TiB"`
 	// Age at which a report that could not be delivered is given up (outcome expired).
 	MaxAge Duration `yaml:"max_age" validate:"between=1m 87600h"`
@@ -122,16 +124,25 @@ type Spool struct {
 	JetStream JetStream `yaml:"jetstream"`
 }
 
-// JetStream names a NATS stream.
+// JetStream names a NATS stream. All gateways with the same servers and the
+// same stream share one spool.
 type JetStream struct {
-	// Servers, as nats://host:4222; several are separated by commas.
+	// Servers, as nats://host:4222 or tls://host:4222; several are separated by commas. May hold user and password.
 	URL Secret `yaml:"url" validate:"omitempty,natsurl"`
-	// Name of the stream.
+	// Name of the stream. Gateways with the same name share what is in it.
 	Stream string `yaml:"stream" validate:"name"`
-	// Copies of each report; 3 survive the loss of one server.
+	// Copies of each report, each on another server; 3 survive the loss of one.
 	Replicas int `yaml:"replicas" validate:"min=1,max=5"`
 	// File with the credentials (.creds).
 	CredentialsFile string `yaml:"credentials_file" validate:"max=4096"`
+	// PEM file of the authority of the servers' certificates, when it is not a public one.
+	CAFile string `yaml:"ca_file" validate:"max=4096"`
+	// Monitoring addresses of all servers of the cluster, by which a start sees that each has sync_interval: always. When empty, http and port 8222 of every server in url.
+	MonitorURLs []string `yaml:"monitor_urls" validate:"max=50,dive,httpurl"`
+	// Starts also where a server does not write to its disk before it answers, or cannot be asked: when the servers lose power together, up to their sync_interval (two minutes by default) of acknowledged reports is lost.
+	AllowUnsynced bool `yaml:"allow_unsynced"`
+	// For engine disk, the way back: moves what the stream holds into dir at the start. Stop the gateways that use the stream first.
+	Drain bool `yaml:"drain"`
 }
 
 // Logs is the gateway's own log.

@@ -88,6 +88,7 @@ func (c *Config) Warnings() Problems {
 	warn := func(key, reason, fix string) {
 		ps = append(ps, Problem{File: "configuration", Key: key, Reason: reason, Fix: fix})
 	}
+	c.Spool.warnings(warn)
 	for i, p := range c.Projects {
 		for j, u := range p.Upstreams {
 			key := upstreamKey(i, j) + ".dsn"
