@@ -1,6 +1,11 @@
 package spool
 
-import "time"
+import (
+	"context"
+	"time"
+
+	"breakwater/schemas"
+)
 
 // Engine is a spool as a gateway runs one: it can be told of destinations and
 // limits while it is in use, and says whether it could take something now.
@@ -15,6 +20,25 @@ type Engine interface {
 	// Ready is nil when something could be stored now, else why not. It answers
 	// from what is known and waits for nobody.
 	Ready() error
+}
+
+// Adopter is a spool that takes over records of another one.
+type Adopter interface {
+	// Adopt stores a record that lay in another spool, as Append would: durable
+	// when it returns nil, with an id of its own in rec.Meta.ID. A dead letter
+	// stays one, for all of rec.Meta.Destinations; the observer is not told of
+	// it, because its items were counted when it was buried there.
+	//
+	// A spool that can tell a repeat, by where the record comes from, returns nil
+	// for it and stores nothing. How long it can is for it to say.
+	Adopt(ctx context.Context, rec *schemas.Record, from Origin) error
+}
+
+// Origin is where a record comes from that another spool held.
+type Origin struct {
+	ID     string // its id there
+	Dead   bool   // it was a dead letter
+	Reason string // why
 }
 
 // Limits are what can change while a spool is in use. Zero values get the

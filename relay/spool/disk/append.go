@@ -23,6 +23,7 @@ type appending struct {
 	err     error
 	done    chan struct{}
 	id      recordID
+	dead    *string // the reason of one that is a dead letter from the start
 }
 
 const (
@@ -41,6 +42,11 @@ var errNoDestination = errors.New("record has no destination")
 // Append stores a record; see spool.Spool. The record is encoded here, on the
 // caller's time; the writer only copies, writes and syncs.
 func (s *Spool) Append(ctx context.Context, rec *schemas.Record) error {
+	return s.store(ctx, rec, nil)
+}
+
+// store appends a record; dead is the reason of a dead letter.
+func (s *Spool) store(ctx context.Context, rec *schemas.Record, dead *string) error {
 	start := time.Now()
 	if err := ctx.Err(); err != nil {
 		s.discardSpills(rec)
@@ -51,6 +57,7 @@ func (s *Spool) Append(ctx context.Context, rec *schemas.Record) error {
 		return errNoDestination
 	}
 	a := s.appendings.Get().(*appending)
+	a.dead = dead
 	err := s.append(a, rec)
 	if err != nil {
 		s.discardSpills(rec)
@@ -59,7 +66,7 @@ func (s *Spool) Append(ctx context.Context, rec *schemas.Record) error {
 	if cap(a.buf) > maxKept {
 		a.buf = nil
 	}
-	a.rec, a.blobs, a.project, a.err = nil, nil, nil, nil
+	a.rec, a.blobs, a.project, a.err, a.dead = nil, nil, nil, nil, nil
 	s.appendings.Put(a)
 	if err == nil {
 		s.metrics.append.Observe(time.Since(start).Seconds())

@@ -160,7 +160,9 @@ func (s *Spool) publish(g *segment, batch []*appending) {
 		m := &a.rec.Meta
 		m.ID = a.id.String()
 		keepSpills(a.rec)
-		s.observer.Appended(m)
+		if a.dead == nil {
+			s.observer.Appended(m)
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -175,7 +177,10 @@ func (s *Spool) publish(g *segment, batch []*appending) {
 			size: uint32(len(a.buf)), qty: a.qty, route: a.route, filed: len(a.blobs) > 0,
 		}
 		g.index.add(e.off, e.size, kindNative, a.id, headBytes)
-		s.addEntry(g, e, a.blobs, stFresh)
+		idx := s.addEntry(g, e, a.blobs, stFresh)
+		if a.dead != nil {
+			s.killAll(g, idx, *a.dead) // before anybody can claim it
+		}
 		size += int64(len(a.buf))
 		s.unqueue(a)
 	}

@@ -67,6 +67,7 @@ func Run(t *testing.T, make func(t *testing.T) Harness) {
 		{"a discarded spill leaves nothing", testSpillDiscard, ""},
 		{"lists go page by page", testList, ""},
 		{"the oldest dead letters make room", testDeadBudget, ""},
+		{"what another spool held is taken over as it was", testAdopt, ""},
 		{"many producers and workers lose nothing", testConcurrent, ""},
 		{"a closed spool says so", testClosed, ""},
 		{"random lives keep every promise and balance", testLives, ""},
