@@ -29,8 +29,8 @@ type Config struct {
 	BeaconSize int64
 	// JSONDepth is how deep JSON may be nested.
 	JSONDepth int
-	// MemoryBudget is how many bytes of bodies all requests together may hold
-	// in memory; beyond it requests are answered 503. Payloads in files and the
+	// MemoryBudget is how many bytes of bodies, and of what is made of them, all
+	// requests together may hold in memory; beyond it requests are answered 503. Payloads in files and the
 	// first 64 KiB of a request are not counted.
 	MemoryBudget int64
 	// ReadTimeout is how long header and body may take to arrive, together and

@@ -137,6 +137,8 @@ type Request struct {
 	spiller  Spiller
 	spills   []Spill
 	memory   *memory
+	made     int64 // bytes that Make was asked for
+	turn     bool  // it has a turn to make more
 	reserved int64
 }
 

@@ -19,7 +19,8 @@
 // What bounds a stranger: the header's size and the time header and body may
 // take together (server.go); bytes on the wire, bytes and ratio after
 // decompression (body.go); what all bodies together hold in memory
-// (Request.Reserve); connections (Config.MaxConnections). Only two answers are
+// (Request.Reserve), and what is made of them, where a few kilobytes become
+// megabytes (Request.Make); connections (Config.MaxConnections). Only two answers are
 // not ours and carry no CORS headers: net/http's 431 for an oversized header
 // and its 400 for what is no HTTP.
 package ingest

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"net/http"
 	"strings"
 
@@ -179,11 +180,34 @@ func (r *Request) Reserve(n int64) error {
 	return nil
 }
 
+// Make asks for n bytes that a protocol is about to make of what it has read.
+// They count in the memory that all requests share, twice, because they are
+// copied into a record. A request that makes more than 256 KiB waits for its
+// turn, which ends with the request: only a few may at a time. The error is
+// RejectOverload, when the memory is used up, or no turn came until ctx ended
+// or in 20 seconds.
+func (r *Request) Make(ctx context.Context, n int) error {
+	if r.memory == nil || n <= 0 {
+		return nil
+	}
+	if r.made += int64(n); r.made > freeMaking && !r.turn {
+		if !r.memory.turn(ctx) {
+			return RejectOverload
+		}
+		r.turn = true
+	}
+	return r.Reserve(madeCopies * int64(n))
+}
+
 // release ends what the request holds; taken says that the sink owns its files.
 func (r *Request) release(taken bool) {
 	if r.reserved > 0 {
 		r.memory.give(r.reserved)
 		r.reserved = 0
+	}
+	if r.turn {
+		r.memory.endTurn()
+		r.turn = false
 	}
 	if !taken {
 		for _, s := range r.spills {

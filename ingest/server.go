@@ -108,7 +108,7 @@ func New(opts Options) (*Server, error) {
 	if opts.Registerer == nil {
 		opts.Registerer = prometheus.NewRegistry()
 	}
-	s := &Server{opts: opts, memory: &memory{}, traces: rate.NewLimiter(tracesPerSecond, tracesAtOnce)}
+	s := &Server{opts: opts, memory: newMemory(), traces: rate.NewLimiter(tracesPerSecond, tracesAtOnce)}
 	var err error
 	if s.metrics, err = newMetrics(opts.Registerer, s.memory); err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package schemas
 import (
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -30,9 +31,15 @@ type Attribute struct {
 // TextAttribute is an attribute of a text.
 func TextAttribute(key, text string) Attribute { return Attribute{key, QuoteString(text)} }
 
-// LogItem is a container of logs, as SDKs send it.
+// LogItem is a container of logs, as SDKs send it. Its memory is asked for
+// once, as much as LogEntry.Size says: a buffer that doubles as it grows would
+// leave several times as much behind.
 func LogItem(entries []LogEntry) Item {
-	b := append([]byte(nil), `{"items":[`...)
+	size := logsAround
+	for i := range entries {
+		size += entries[i].Size()
+	}
+	b := append(make([]byte, 0, size), `{"items":[`...)
 	for i := range entries {
 		if i > 0 {
 			b = append(b, ',')
@@ -44,25 +51,71 @@ func LogItem(entries []LogEntry) Item {
 	return Item{Header: h, Payload: Bytes(append(b, "]}"...))}
 }
 
+// What stands around the members, in bytes.
+const (
+	logsAround      = len(`{"items":[]}`)
+	logAround       = len(`{"timestamp":-9223372036854.775807,"trace_id":,"span_id":,"level":,"severity_number":-9223372036854775808,"body":,"attributes":{}},`)
+	attributeAround = len(`:{"value":,"type":"boolean"},`)
+)
+
+// Size is how many bytes the entry takes in a container, or a few more: what
+// may be asked for before it is written.
+func (e *LogEntry) Size() int {
+	size := logAround + quotedSize(e.TraceID) + quotedSize(e.SpanID) + quotedSize(e.Level) + quotedSize(e.Body)
+	for i := range e.Attributes {
+		size += e.Attributes[i].size()
+	}
+	return size
+}
+
+func (a *Attribute) size() int {
+	value := len(a.Value)
+	switch a.Value.Kind() {
+	case '"', 't', 'f', '0':
+	default:
+		value = quotedSize(string(a.Value))
+	}
+	return quotedSize(a.Key) + value + attributeAround
+}
+
+// quotedSize is the most bytes that s takes as a JSON string.
+func quotedSize(s string) int {
+	n, high := len(s)+2, 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c < ' ':
+			n += len(`\u001f`) - 1
+		case c == '"' || c == '\\':
+			n++
+		case c >= utf8.RuneSelf:
+			high++
+		}
+	}
+	if high > 0 && !utf8.ValidString(s) {
+		n += high * (len("\uFFFD") - 1)
+	}
+	return n
+}
+
 func (e *LogEntry) append(b []byte) []byte {
 	b = append(b, `{"timestamp":`...)
 	b = strconv.AppendFloat(b, float64(e.Time.UnixMicro())/1e6, 'f', 6, 64)
-	b = append(append(b, `,"trace_id":`...), QuoteString(e.TraceID)...)
+	b = appendQuote(append(b, `,"trace_id":`...), e.TraceID)
 	if e.SpanID != "" {
-		b = append(append(b, `,"span_id":`...), QuoteString(e.SpanID)...)
+		b = appendQuote(append(b, `,"span_id":`...), e.SpanID)
 	}
-	b = append(append(b, `,"level":`...), QuoteString(e.Level)...)
+	b = appendQuote(append(b, `,"level":`...), e.Level)
 	if e.Severity > 0 {
 		b = strconv.AppendInt(append(b, `,"severity_number":`...), int64(e.Severity), 10)
 	}
-	b = append(append(b, `,"body":`...), QuoteString(e.Body)...)
+	b = appendQuote(append(b, `,"body":`...), e.Body)
 	if len(e.Attributes) > 0 {
 		b = append(b, `,"attributes":{`...)
 		for i, a := range e.Attributes {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = append(append(b, QuoteString(a.Key)...), ':')
+			b = append(appendQuote(b, a.Key), ':')
 			b = a.append(b)
 		}
 		b = append(b, '}')

@@ -55,7 +55,7 @@ var _ ingest.Protocol = (*Protocol)(nil)
 // Decode reads one payload. Errors: ingest.RejectEmpty, RejectDepth,
 // RejectJSON, RejectNothingUsable, RejectBusy, and what reading the body fails
 // with.
-func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader) (*ingest.Batch, error) {
+func (p *Protocol) Decode(ctx context.Context, req *ingest.Request, body io.Reader) (*ingest.Batch, error) {
 	raw, err := req.ReadAll(body, req.Settings().EventSize)
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader
 			return nil, RejectBusy
 		}
 	}
-	b, err := decode(req, raw, hex.EncodeToString(sum[:]))
+	b, err := decode(ctx, req, raw, hex.EncodeToString(sum[:]))
 	if err != nil {
 		claim.GiveBack()
 		return nil, err
@@ -95,6 +95,7 @@ func repeat() *ingest.Item {
 
 // decoder turns one payload into a batch.
 type decoder struct {
+	ctx     context.Context // the request's
 	req     *ingest.Request
 	batch   *ingest.Batch
 	id      string // of the payload: ids of events are derived from it
@@ -116,7 +117,7 @@ type count struct {
 	n       int
 }
 
-func decode(req *ingest.Request, raw []byte, id string) (*ingest.Batch, error) {
+func decode(ctx context.Context, req *ingest.Request, raw []byte, id string) (*ingest.Batch, error) {
 	payload := jsontext.Value(raw)
 	for len(payload) > 0 && (payload[0] == ' ' || payload[0] == '\n' || payload[0] == '\r' || payload[0] == '\t') {
 		payload = payload[1:]
@@ -129,7 +130,7 @@ func decode(req *ingest.Request, raw []byte, id string) (*ingest.Batch, error) {
 	case payload.Kind() != '{' || !payload.IsValid(lenient):
 		return nil, ingest.RejectJSON.Because("a Faro payload is a JSON object with meta and signals")
 	}
-	d := &decoder{req: req, id: id, batch: &ingest.Batch{Request: req, Header: schemas.EmptyHeader(), Many: true}}
+	d := &decoder{ctx: ctx, req: req, id: id, batch: &ingest.Batch{Request: req, Header: schemas.EmptyHeader(), Many: true}}
 	rawMeta, _ := schemas.Lookup(payload, "meta")
 	d.meta = readMeta(rawMeta)
 	d.share()
@@ -208,7 +209,7 @@ func (d *decoder) spend(n int) error {
 		d.size -= n
 		return errSpent
 	}
-	return d.req.Reserve(int64(n))
+	return d.req.Make(d.ctx, n)
 }
 
 // drop counts an entry that ends here.

@@ -46,7 +46,7 @@ func (d *decoder) log(rec *schemas.OTLPRecord) error {
 	if !known {
 		at = d.req.ReceivedAt
 	}
-	more, size := d.attributes(a, "event.name")
+	more, _ := d.attributes(a, "event.name")
 	entry := schemas.LogEntry{
 		Time: at, TraceID: id(l.GetTraceId(), 16), SpanID: id(l.GetSpanId(), 8), Level: level, Severity: int(l.GetSeverityNumber()),
 		Body: cut(schemas.OTLPText(l.GetBody()), maxBody), Attributes: more,
@@ -59,14 +59,14 @@ func (d *decoder) log(rec *schemas.OTLPRecord) error {
 			entry.Attributes = append(entry.Attributes, schemas.TextAttribute(known[0], known[1]))
 		}
 	}
-	if err := d.spend(size + len(entry.Body) + 128); err != nil {
-		return err
-	}
 	if entry.TraceID == "" { // Sentry wants one: that of the session, or of the request
 		entry.TraceID = ingest.DerivedID(d.req.Project.Name, "trace", a.session())
 		if a.session() == "" {
 			entry.TraceID = ingest.DerivedID("trace", d.id)
 		}
+	}
+	if err := d.spend(entry.Size()); err != nil {
+		return err
 	}
 	d.logs = append(d.logs, entry)
 	return nil

@@ -81,6 +81,7 @@ func encodingOf(contentType string) (json, ok bool) {
 
 // decoder turns the records of one request into a batch.
 type decoder struct {
+	ctx   context.Context // the request's
 	req   *ingest.Request
 	batch *ingest.Batch
 	id    string // of the request's bytes: ids of events are derived from it
@@ -110,7 +111,7 @@ type count struct {
 
 // Decode reads one request. Errors: ingest.RejectContentType, RejectEmpty,
 // RejectDepth, RejectJSON, RejectProtobuf, and what reading the body fails with.
-func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader) (*ingest.Batch, error) {
+func (p *Protocol) Decode(ctx context.Context, req *ingest.Request, body io.Reader) (*ingest.Batch, error) {
 	json, ok := encodingOf(req.Header.Get("Content-Type"))
 	if !ok {
 		return nil, ingest.RejectContentType.Because("OTLP is application/json or application/x-protobuf")
@@ -124,7 +125,7 @@ func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader
 	}
 	sum := sha256.Sum256(raw)
 	d := &decoder{
-		req: req, batch: &ingest.Batch{Request: req, Header: schemas.EmptyHeader(), Many: true},
+		ctx: ctx, req: req, batch: &ingest.Batch{Request: req, Header: schemas.EmptyHeader(), Many: true},
 		id: hex.EncodeToString(sum[:]), signal: p.signal, beacons: map[string]*schemas.Beacon{},
 	}
 	d.spans.CountOnly = len(req.Project.OTLP) == 0
@@ -181,13 +182,13 @@ func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader
 // errSpent says that a request has made as much as it may.
 var errSpent = errors.New("more than one request may make")
 
-// spend asks for n bytes that are about to be made.
+// spend asks for n bytes that are about to be made. Errors: errSpent and RejectOverload.
 func (d *decoder) spend(n int) error {
 	if d.size += n; d.size > maxOutput+d.spans.Len() {
 		d.size -= n
 		return errSpent
 	}
-	return d.req.Reserve(int64(n))
+	return d.req.Make(d.ctx, n)
 }
 
 // refuse counts a record that the client is told of in a partial success.

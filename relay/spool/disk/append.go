@@ -31,6 +31,9 @@ const (
 	maxBatch = 8 << 20
 	// maxKept bounds the buffers that are kept for reuse, in bytes.
 	maxKept = 1 << 20
+	// largeFrame is from how many bytes on a record is not copied once more to
+	// be written with its neighbours.
+	largeFrame = 64 << 10
 	// maxIndexed bounds the records of one segment.
 	maxIndexed = 1 << 18
 	// fullRetry is what a client is told to wait when there is no room.

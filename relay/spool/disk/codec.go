@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -167,8 +168,23 @@ func (e *encoder) appendPayload(b []byte, rec *schemas.Record, blobs []*blobRef)
 	if err != nil {
 		return nil, fmt.Errorf("encoding meta: %w", err)
 	}
+	b = slices.Grow(b, envelopeSize(&rec.Envelope, blobs)+len(meta)+binary.MaxVarintLen64)
 	b = appendBytes(b, meta)
 	return appendEnvelope(b, &rec.Envelope, blobs)
+}
+
+// envelopeSize is about how many bytes appendEnvelope adds: a record of
+// megabytes, written into a buffer that grows with it, would leave several times
+// as much behind.
+func envelopeSize(env *schemas.Envelope, blobs []*blobRef) int {
+	size := 256
+	for i := range env.Items {
+		size += 128
+		if raw, ok := env.Items[i].InMemory(); ok && blobs[i] == nil {
+			size += len(raw)
+		}
+	}
+	return size
 }
 
 func appendCounts(b []byte, counts []schemas.Count) []byte {

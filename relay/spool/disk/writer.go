@@ -33,7 +33,7 @@ func (s *Spool) writer() {
 				a.done <- struct{}{}
 				batch[i] = nil
 			}
-			if cap(buf) > 2*maxBatch {
+			if cap(buf) > maxKept {
 				buf = nil
 			}
 		}
@@ -124,19 +124,34 @@ func (s *Spool) write(g *segment, batch []*appending, buf []byte) ([]byte, error
 	if g.size == 0 {
 		buf = append(buf, segmentHeader...)
 	}
-	var out []byte
-	if len(batch) == 1 && g.size > 0 { // no need to copy
-		a := batch[0]
-		sealFrame(a.buf, kindNative, a.id, a.sum, g.salt)
-		out = a.buf
-	} else {
-		for _, a := range batch {
-			sealFrame(a.buf, kindNative, a.id, a.sum, g.salt)
-			buf = append(buf, a.buf...)
+	at := g.size
+	put := func(b []byte) (err error) {
+		if len(b) > 0 {
+			_, err = g.file.WriteAt(b, at)
+			at += int64(len(b))
 		}
-		out = buf
+		return err
 	}
-	if _, err := g.file.WriteAt(out, g.size); err != nil {
+	// Small records are gathered and written together; a large one is written
+	// from where it is.
+	var err error
+	for _, a := range batch {
+		sealFrame(a.buf, kindNative, a.id, a.sum, g.salt)
+		if len(a.buf) < largeFrame {
+			buf = append(buf, a.buf...)
+			continue
+		}
+		if err = put(buf); err == nil {
+			err = put(a.buf)
+		}
+		if buf = buf[:0]; err != nil {
+			break
+		}
+	}
+	if err == nil {
+		err = put(buf)
+	}
+	if err != nil {
 		if cut := g.file.Truncate(g.size); cut != nil || !isNoSpace(err) {
 			s.retire(g)
 		}
