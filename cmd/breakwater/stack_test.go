@@ -18,7 +18,9 @@ import (
 const stackDir = "../../webdemo/stack"
 
 // stackFiles is what the export command writes for the containers' names; the
-// runbooks are on the private listener.
+// runbooks are on the private listener. Of Kubernetes the rules are the same,
+// because `kubectl port-forward` makes the addresses of the links those of a
+// person's machine.
 func stackFiles(t *testing.T) []monitoring.File {
 	t.Helper()
 	tree, err := monitoring.Tree(monitoring.Export{
@@ -31,12 +33,21 @@ func stackFiles(t *testing.T) []monitoring.File {
 	return slices.DeleteFunc(tree, func(f monitoring.File) bool { return strings.HasPrefix(f.Path, "runbooks/") })
 }
 
+// stackFile is where a file of the export lies for the containers, or for
+// Kubernetes beside what kustomize reads with it.
+func stackFile(f monitoring.File) string {
+	if name, ok := strings.CutPrefix(f.Path, "kubernetes/"); ok {
+		return filepath.Join(stackDir, "kubernetes", "monitoring", name)
+	}
+	return filepath.Join(stackDir, "monitoring", f.Path)
+}
+
 // The files that the containers read are those of this version
 // (go test ./cmd/breakwater -run TestStackIsExported -update).
 func TestStackIsExported(t *testing.T) {
 	want := map[string]bool{}
 	for _, f := range stackFiles(t) {
-		name := filepath.Join(stackDir, "monitoring", f.Path)
+		name := stackFile(f)
 		want[name] = true
 		if *update {
 			if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {

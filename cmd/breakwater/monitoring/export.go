@@ -45,7 +45,10 @@ type File struct {
 // and examples of the files that put them in force. The same Export gives the
 // same bytes.
 func Tree(x Export) ([]File, error) {
-	list := []File{{"prometheus/breakwater.rules.yml", "recording rules and alerts", Rules(x.Links)}}
+	list := []File{
+		{"prometheus/breakwater.rules.yml", "recording rules and alerts", Rules(x.Links)},
+		{"kubernetes/prometheusrule.yaml", "the rules, as a PrometheusRule", OperatorRules(x.Links)},
+	}
 	boards, err := Dashboards(x.Options)
 	if err != nil {
 		return nil, err

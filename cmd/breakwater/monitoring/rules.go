@@ -46,6 +46,33 @@ func (l Links) withDefaults() (console, grafana string) {
 // Rules is the file of recording rules and alerts, with its links.
 func Rules(l Links) []byte { return []byte(l.replace(string(mustRead(rulesFile)))) }
 
+// operatorHead is what makes the groups of the file an object of the Prometheus
+// operator.
+const operatorHead = `# Recording rules and alerts for Breakwater, for the Prometheus operator: the
+# groups of prometheus/breakwater.rules.yml.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: breakwater
+  labels: {app.kubernetes.io/name: breakwater}
+spec:
+`
+
+// OperatorRules is the same file as a PrometheusRule, the form in which the
+// Prometheus operator takes rules in Kubernetes.
+func OperatorRules(l Links) []byte {
+	_, groups, _ := strings.Cut("\n"+string(Rules(l)), "\ngroups:\n")
+	var b strings.Builder
+	b.WriteString(operatorHead + "  groups:\n")
+	for line := range strings.Lines(groups) {
+		if strings.TrimSpace(line) != "" {
+			b.WriteString("  ")
+		}
+		b.WriteString(line)
+	}
+	return []byte(b.String())
+}
+
 // Rule is one recording rule or one alert of the file.
 type Rule struct {
 	Record, Alert, Expr, For string
