@@ -37,6 +37,7 @@ deps: $(WEB)/node_modules/.package-lock.json ## install what the tests need from
 	command -v firefox-esr >/dev/null || missing="$$missing firefox-esr"; \
 	command -v prometheus-alertmanager >/dev/null || missing="$$missing prometheus-alertmanager"; \
 	PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || missing="$$missing nginx-light"; \
+	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	command -v xz >/dev/null || missing="$$missing xz-utils"; \
 	command -v bzip2 >/dev/null || missing="$$missing bzip2"; \
 	PATH="$$PATH:/usr/sbin" command -v rsyslogd >/dev/null && ls /usr/lib/*/rsyslog/lmnsd_gtls.so >/dev/null 2>&1 || missing="$$missing rsyslog rsyslog-gnutls"; \
@@ -62,7 +63,16 @@ test: deps ## install what is missing, then every test (about 10 minutes on 2 co
 	cd $(WEB) && npm test
 	go vet ./...
 	go test -timeout 18m ./...
+	@$(MAKE) --no-print-directory stack
 	@$(MAKE) --no-print-directory browser
+
+.PHONY: stack
+stack: ## hold the Kubernetes manifests, the compose file of several gateways and the systemd unit to what they are meant for
+	cd $(WEB)/stack/verify && go vet ./... && go test ./...
+
+.PHONY: rules
+rules: ## write the rules and dashboards of this version into webdemo/stack, for Compose and for Kubernetes
+	go test -count=1 -run TestStackIsExported ./cmd/breakwater -update
 
 .PHONY: browser
 browser: deps build demo-build ## the demo's scenarios in Chromium and Firefox against gateway, Bugsink and Prometheus (3 minutes)
