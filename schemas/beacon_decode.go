@@ -76,7 +76,7 @@ func DecodeBeacon(body []byte, contentType string, query url.Values) (*Beacon, [
 		if TooDeep(body, MaxBeaconDepth) {
 			return nil, nil, ErrBeaconDepth
 		}
-		if !jsontext.Value(body).IsValid(jsonLenient...) {
+		if !Valid(body) {
 			return nil, nil, whyInvalid(body, "a beacon")
 		}
 		d.json(body)

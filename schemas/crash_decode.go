@@ -78,7 +78,7 @@ func DecodeCrash(body []byte) (*CrashRequest, error) {
 	if TooDeep(body, MaxCrashDepth) {
 		return nil, ErrCrashDepth
 	}
-	if !jsontext.Value(body).IsValid(jsonLenient...) {
+	if !Valid(body) {
 		return nil, whyInvalid(body, "a crash report")
 	}
 	c := &CrashRequest{}

@@ -34,6 +34,7 @@ type Object struct {
 	members []member
 	edits   []edit
 	changes int        // how often Set or Delete changed something
+	nesting int        // of the text; see Nesting
 	inline  [20]member // most objects need no further allocation
 }
 
@@ -207,6 +208,10 @@ func (o *Object) Clone() *Object {
 	c.edits = append(c.edits, o.edits...)
 	return c
 }
+
+// Nesting is how deep objects and arrays are nested in the text that
+// ParseObject read, itself included; 0 for an object that was made otherwise.
+func (o *Object) Nesting() int { return o.nesting }
 
 // Edited tells whether Set or Delete changed anything.
 func (o *Object) Edited() bool { return o.changes > 0 }

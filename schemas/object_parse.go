@@ -6,54 +6,58 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
 // ParseObject reads the top level of a JSON object. Values are checked for
 // syntax but not decoded. The object keeps raw; the caller must not change it.
-// Errors: ErrNotObject, ErrTrailing, or a *jsontext.SyntacticError.
+// Errors: ErrNotObject, ErrTrailing, ErrNesting, or a *jsontext.SyntacticError.
 func ParseObject(raw []byte) (*Object, error) {
 	if len(raw) > math.MaxInt32 {
 		return nil, fmt.Errorf("JSON object of %d bytes is too large", len(raw))
 	}
-	p := parsers.Get().(*parser)
-	defer p.release()
-	p.reset(raw)
-	switch tok, err := p.dec.ReadToken(); {
-	case errors.Is(err, io.EOF):
-		return nil, ErrNotObject
-	case err != nil:
-		return nil, err
-	case tok.Kind() != '{':
-		return nil, ErrNotObject
-	}
 	o := &Object{raw: raw}
 	o.members = o.inline[:0]
-	for p.dec.PeekKind() != '}' {
-		name, err := p.dec.ReadValue()
-		if err != nil {
-			return nil, err
+	c := checker{text: raw}
+	if i := skipSpace(raw, 0); c.at(i) == '{' {
+		if i = c.object(i, o); i >= 0 && skipSpace(raw, i) == len(raw) {
+			o.nesting = c.deepest
+			return o, nil
 		}
-		nameEnd, nameLen := int(p.dec.InputOffset()), len(name)
-		escaped := bytes.IndexByte(name, '\\') >= 0
-		value, err := p.dec.ReadValue() // makes name invalid
-		if err != nil {
-			return nil, err
+	}
+	if c.deepest > MaxNesting {
+		return nil, ErrNesting
+	}
+	return nil, whyNoObject(raw)
+}
+
+// whyNoObject reads a text that is no JSON object again, with a decoder that
+// can say what is wrong with it, and where.
+func whyNoObject(raw []byte) error {
+	dec := jsontext.NewDecoder(bytes.NewReader(raw), jsonLenient...)
+	switch tok, err := dec.ReadToken(); {
+	case errors.Is(err, io.EOF):
+		return ErrNotObject
+	case err != nil:
+		return err
+	case tok.Kind() != '{':
+		return ErrNotObject
+	}
+	for dec.StackDepth() > 0 {
+		if _, err := dec.ReadToken(); err != nil {
+			return err
 		}
-		end := int(p.dec.InputOffset())
-		o.members = append(o.members, member{
-			start: int32(nameEnd - nameLen), nameEnd: int32(nameEnd), value: int32(end - len(value)), end: int32(end), escaped: escaped,
-		})
 	}
-	if _, err := p.dec.ReadToken(); err != nil {
-		return nil, err
-	}
-	if skipSpace(raw, int(p.dec.InputOffset())) < len(raw) {
-		return nil, ErrTrailing
-	}
-	return o, nil
+	return ErrTrailing
+}
+
+// add notes a member by the offsets of its name, with the quotes, and its value.
+func (o *Object) add(start, nameEnd, value, end int) {
+	o.members = append(o.members, member{
+		start: int32(start), nameEnd: int32(nameEnd), value: int32(value), end: int32(end),
+		escaped: bytes.IndexByte(o.raw[start:nameEnd], '\\') >= 0,
+	})
 }
 
 // ViewObject is ParseObject for a text that was checked before, whole: it only
@@ -68,10 +72,7 @@ func ViewObject(raw []byte) (o *Object, ok bool) {
 	o.members = o.inline[:0]
 	i++
 	for m, next := scanMember(raw, i); next > 0; m, next = scanMember(raw, i) {
-		o.members = append(o.members, member{
-			start: int32(m.start), nameEnd: int32(m.nameEnd), value: int32(m.value), end: int32(m.end),
-			escaped: bytes.IndexByte(raw[m.start:m.nameEnd], '\\') >= 0,
-		})
+		o.add(m.start, m.nameEnd, m.value, m.end)
 		i = next
 	}
 	i = skipSpace(raw, i)
@@ -85,25 +86,4 @@ func emptyObject() *Object {
 	o := &Object{raw: braces}
 	o.members = o.inline[:0]
 	return o
-}
-
-// parser is a pooled jsontext decoder; given a *bytes.Buffer the decoder reads
-// the text in place. Making one per object costs half as much again as reading
-// an event of 4 KB.
-type parser struct {
-	buf bytes.Buffer
-	dec jsontext.Decoder
-}
-
-var parsers = sync.Pool{New: func() any { return new(parser) }}
-
-func (p *parser) reset(raw []byte) {
-	p.buf = *bytes.NewBuffer(raw)
-	p.dec.Reset(&p.buf, jsonLenient...)
-}
-
-// release lets go of the text, so that the pool keeps no payload alive.
-func (p *parser) release() {
-	p.reset(nil)
-	parsers.Put(p)
 }

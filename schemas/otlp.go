@@ -116,7 +116,7 @@ func WalkOTLP(body []byte, asJSON bool, signal OTLPSignal, visit func(*OTLPRecor
 	if TooDeep(body, MaxOTLPDepth) {
 		return ErrOTLPDepth
 	}
-	if !jsontext.Value(body).IsValid(jsonLenient...) {
+	if !Valid(body) {
 		return whyInvalid(body, "an OTLP request")
 	}
 	if jsontext.Value(body).Kind() != '{' {

@@ -9,8 +9,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// This file walks JSON that was already checked for syntax. jsontext does the
-// checking, once, at the door; after that a second grammar check per lookup
+// This file walks JSON that was already checked for syntax: valid.go does the
+// checking, once, at the door. After that a second grammar check per lookup
 // would be the dearest thing on the path of an event, so the walk only counts
 // quotes and brackets. On text that is not valid JSON it stops early or yields
 // nonsense, but it never reads outside the text and always ends.

@@ -1,6 +1,10 @@
 package scrub
 
-import "testing"
+import (
+	"testing"
+
+	"breakwater/schemas"
+)
 
 // BenchmarkFixtures scrubs every JSON item of the captured traffic with all
 // built-in rules on.
@@ -69,7 +73,7 @@ func BenchmarkValidate(b *testing.B) {
 	b.SetBytes(int64(size))
 	for b.Loop() {
 		for _, p := range payloads {
-			if !valid(p) {
+			if !schemas.Valid(p) {
 				b.Fatal("invalid")
 			}
 		}

@@ -113,7 +113,7 @@ var walkers = sync.Pool{New: func() any { return &walker{} }}
 
 // json scrubs one JSON text.
 func (r *Rules) json(root *node, payload []byte, ip addresses, hits []int, trace func([]segment, ruleID), remarks bool) ([]byte, error) {
-	if !valid(payload) {
+	if !schemas.Valid(payload) {
 		return payload, fmt.Errorf("%w: %w", ErrOpaque, errNotJSON)
 	}
 	return r.walk(root, payload, ip, hits, trace, remarks)

@@ -3,6 +3,8 @@ package scrub
 import (
 	"bytes"
 	"unicode/utf8"
+
+	"breakwater/schemas"
 )
 
 // str scrubs the string buf[start:end], quotes included, standing at n.
@@ -114,7 +116,7 @@ func looksLikeJSON(s []byte) bool {
 
 // embedded scrubs JSON inside a string by its structure; false when it is none.
 func (w *walker) embedded(n *node, t *texter, s []byte) bool {
-	if w.nested >= maxEmbedded || !valid(s) {
+	if w.nested >= maxEmbedded || !schemas.Valid(s) {
 		return false
 	}
 	inner := walker{

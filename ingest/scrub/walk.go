@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/bits"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Bounds of one payload.
@@ -27,11 +25,6 @@ var (
 	errNotJSON = errors.New("not JSON")
 	errDepth   = errors.New("nested too deeply")
 )
-
-// valid allows what real SDKs send: lone surrogates, broken UTF-8, repeated keys.
-func valid(b []byte) bool {
-	return jsontext.Value(b).IsValid(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
-}
 
 // segment is one step of the path to a value.
 type segment struct {
@@ -94,7 +87,7 @@ type walker struct {
 	infer   bool // an infer_ip was seen
 }
 
-// run scrubs a text that valid has seen.
+// run scrubs a text that is valid JSON.
 func (w *walker) run(root *node) error {
 	w.budget = 4*len(w.buf) + 64<<10
 	w.path = append(w.path, segment{typ: root.typ})

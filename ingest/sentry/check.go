@@ -31,19 +31,22 @@ func check(it *ingest.Item, depth int) (reason string, rej *ingest.Rejection) {
 	if typ == "profile" || typ == "profile_chunk" { // may be compressed, or JSON with binary behind it
 		return "", nil
 	}
-	if schemas.TooDeep(raw, depth) {
-		return "json_depth", ingest.RejectDepth
-	}
 	switch typ {
 	case "form_data", "raw_security", "security", "nel", "metric_buckets", "metric_meta":
-		if !jsontext.Value(raw).IsValid(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)) {
+		switch {
+		case schemas.TooDeep(raw, depth):
+			return "json_depth", ingest.RejectDepth
+		case !schemas.Valid(raw):
 			return "invalid_json", ingest.RejectJSON
 		}
 		return "", nil
 	}
 	ev := it.Event()
-	if ev == nil {
+	switch {
+	case ev == nil && !schemas.TooDeep(raw, depth):
 		return "invalid_json", ingest.RejectJSON
+	case ev == nil, ev.Nesting() > depth:
+		return "json_depth", ingest.RejectDepth
 	}
 	if it.Header.IsContainer() {
 		return checkContainer(it, ev)
