@@ -66,6 +66,7 @@ type app struct {
 	watcher  *watcher // of the item stream
 
 	spool     spool.Engine
+	moving    *move // of what another engine holds; nil for nothing
 	relay     *relay.Relay
 	limits    *sentry.Limits
 	upstreams upstreams
@@ -88,7 +89,7 @@ func newApp(path string, cfg *config.Config, env config.Lookup, log zerolog.Logg
 	a = &app{log: log, hub: hub, registry: prometheus.NewRegistry(), pages: prometheus.NewRegistry(), projects: &ingest.Projects{}, now: time.Now, failed: make(chan error, 8)}
 	defer func() {
 		if err != nil && a.spool != nil {
-			err = errors.Join(err, a.spool.Close())
+			err = errors.Join(err, a.moving.close(), a.spool.Close())
 		}
 	}()
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
@@ -102,6 +103,12 @@ func newApp(path string, cfg *config.Config, env config.Lookup, log zerolog.Logg
 	// The spool first: it is what everything else promises by.
 	if a.spool, err = openSpool(cfg, a.ledger, a.registry, log.With().Str("part", "spool").Logger()); err != nil {
 		return a, err // names the folder
+	}
+	if a.moving, err = a.openMove(cfg, log.With().Str("part", "move").Logger()); err != nil {
+		return a, err
+	}
+	if a.moving != nil {
+		a.background = append(a.background, a.moving.run)
 	}
 
 	// The way out.

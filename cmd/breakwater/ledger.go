@@ -133,3 +133,15 @@ func (l *ledger) Requeued(m *schemas.Meta) {
 		l.inSpool.WithLabelValues(m.Project, string(c.Category)).Add(float64(c.Quantity))
 	}
 }
+
+// moved takes a record out of the spool it was found in, because it lies in
+// another one of this gateway's. One that came there before this start was
+// never this start's to find.
+func (l *ledger) moved(m *schemas.Meta, now bool) {
+	for _, c := range m.Counts {
+		l.inSpool.WithLabelValues(m.Project, string(c.Category)).Sub(float64(c.Quantity))
+		if !now {
+			l.recovered.WithLabelValues(m.Project, string(c.Category)).Sub(float64(c.Quantity))
+		}
+	}
+}

@@ -153,6 +153,7 @@ func (a *app) stop() error {
 	keep(a.vitals.SaveFile(dataFile(a.reloader.Current(), "vitals.bin")))
 	keep(a.health.SaveFile(dataFile(a.reloader.Current(), "health.bin")))
 	keep(a.limiter.Close())
+	keep(a.moving.close())
 	keep(a.spool.Close())
 	if a.admin != nil {
 		keep(a.admin.Close()) // last: it shows how the shutdown goes

@@ -2,7 +2,9 @@ package disk
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 
 	"breakwater/relay/spool"
 	"breakwater/schemas"
@@ -38,4 +40,22 @@ func (s *Spool) killAll(g *segment, idx uint32, reason string) {
 			s.kill(r, 0, reason)
 		}
 	}
+}
+
+// Holds tells whether a directory holds records of a spool. It takes no lock
+// and makes nothing: a directory that is not there holds none.
+func Holds(dir string) (bool, error) {
+	files, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("looking for a spool: %w", err)
+	}
+	for _, f := range files {
+		if _, _, ext, ok := parseSegmentName(f.Name()); ok && (ext == extActive || ext == extSealed || ext == extMerged) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
