@@ -92,7 +92,7 @@ func newApp(path string, cfg *config.Config, env config.Lookup, log zerolog.Logg
 			err = errors.Join(err, a.moving.close(), a.spool.Close())
 		}
 	}()
-	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(), spoolInfo(cfg))
 	a.ledger = newLedger(a.registry)
 	a.watcher = newWatcher(a)
 	a.canaries = newCanaries(a.registry, a.now)

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
@@ -34,4 +37,26 @@ func openSpool(cfg *config.Config, observer spool.Observer, reg prometheus.Regis
 		return nil, err // not a nil pointer in an interface
 	}
 	return s, nil
+}
+
+// spoolInfo says which spool the numbers of this gateway are about: several
+// gateways on one stream tell of the same records.
+func spoolInfo(cfg *config.Config) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "breakwater_spool_info", Help: "Always 1; the label spool names what the spool's numbers are about: a folder of one machine, or a stream that several gateways share.",
+		ConstLabels: prometheus.Labels{"engine": cfg.Spool.Engine, "spool": spoolName(cfg)},
+	}, func() float64 { return 1 })
+}
+
+// spoolName is the same on all gateways that share the spool, and on no other.
+func spoolName(cfg *config.Config) string {
+	if cfg.Spool.Engine == config.EngineJetStream {
+		return "jetstream:" + cfg.Spool.JetStream.Stream
+	}
+	host, _ := os.Hostname() // "" still tells folders apart
+	dir, err := filepath.Abs(cfg.Spool.Dir)
+	if err != nil {
+		dir = cfg.Spool.Dir
+	}
+	return host + ":" + dir
 }

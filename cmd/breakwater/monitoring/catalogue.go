@@ -80,6 +80,7 @@ var (
 	httpPanics       = counter("breakwater_http_panics_total")
 	limitKeys        = gauge("breakwater_limit_keys")
 	limitEvictions   = counter("breakwater_limit_evictions_total")
+	spoolInfo        = gauge("breakwater_spool_info", "engine", "spool")
 	spoolItems       = gauge("breakwater_spool_items", "project", "destination")
 	spoolBytes       = gauge("breakwater_spool_bytes", "project", "destination")
 	spoolOldest      = gauge("breakwater_spool_oldest_age_seconds", "project", "destination")
@@ -153,6 +154,16 @@ func (m metric) sum(by string, matchers ...string) string { return agg("sum", by
 
 // max is for gauges that several gateways tell of the same thing.
 func (m metric) max(by string, matchers ...string) string { return agg("max", by, m.sel(matchers...)) }
+
+// shared adds up over spools what each gateway tells of its own: several on one
+// stream tell of the same records, and the largest number counts once.
+func (m metric) shared(by string) string {
+	within := "spool"
+	if by != "" {
+		within += ", " + by
+	}
+	return agg("sum", by, agg("max", within, m.sel()+" * on (job, instance) group_left (spool) "+spoolInfo.sel()))
+}
 
 // rate is per second, over what fits the scrape interval and the zoom.
 func (m metric) rate(by string, matchers ...string) string {

@@ -35,14 +35,14 @@ func gatewayTiles(x exprs) []panel {
 		t("Gateways up", "Targets of job breakwater that Prometheus can read.", "short", up.sum(""), panel{steps: above(1, 1), alerts: []string{"BreakwaterScrapeAbsent"}}),
 		t("5xx", "Share of requests answered 5xx: SDKs drop what is answered so.", "percentunit", serverErrors(), panel{steps: below(0.001, 0.01), alerts: []string{"BreakwaterServerErrors"}}),
 		t("Missing from the ledger", "Items that are nowhere, the worst project. Not 0 for ten minutes: something was lost, or the counters are wrong.", "short", `max(abs(breakwater:ledger_difference{project=~"$project"}))`, panel{steps: below(1, 10), alerts: []string{"BreakwaterLedgerNotZero"}}),
-		t("In the spool", "Accepted items that wait for a destination.", "short", itemsInSpool.sum(""), panel{}),
+		t("In the spool", "Accepted items that wait, counted for each of their destinations.", "short", spoolItems.shared(""), panel{}),
 		t("Oldest item", "How long the oldest one waits.", "s", spoolOldest.max(""), panel{steps: below(300, 900), alerts: []string{"BreakwaterOldestItemTooOld"}}),
 		t("Time to full", "At the pace of the last 30 minutes. Empty while the spool does not grow.", "s", timeToFull, panel{steps: above(6*3600, 24*3600), noValue: "not growing", alerts: []string{"BreakwaterSpoolFilling", "BreakwaterSpoolAlmostFull"}}),
 		t("Last probe", "When doctor's watch last came through, the path that waits longest. 0 or empty: nobody probes.", "dateTimeFromNow", "1000 * min("+canarySuccess.max("path")+" > 0)", panel{noValue: "not watched", alerts: []string{"BreakwaterCanaryAbsent"}}),
 		t("Requests", "Answered on the public listener.", "reqps", httpRequests.rate(""), panel{}),
 		t("p99 latency", "From a request's header to the end of the answer, upload and fsync included.", "s", x.quantile("0.99", httpDuration, "$__rate_interval", ""), panel{steps: below(0.5, 2)}),
 		t("Upstreams down", "Destinations whose circuit is open: nothing gets through.", "short", "count("+relayState.max("destination", `state=~"open|half_open"`)+" == 1) or vector(0)", panel{steps: below(1, 1), alerts: []string{"BreakwaterUpstreamDown"}}),
-		t("Dead letters", "Refused for good and kept. Look at them in the console; retry or drop them.", "short", deadLetters.sum(""), panel{steps: below(1, 100), alerts: []string{"BreakwaterAcceptedItemsLost"}}),
+		t("Dead letters", "Refused for good and kept. Look at them in the console; retry or drop them.", "short", deadLetters.shared(""), panel{steps: below(1, 100), alerts: []string{"BreakwaterAcceptedItemsLost"}}),
 		t("Last reload", "1: the last reload was good. 0: it was refused, and the next restart would fail.", "short", "min("+reloadSuccess.sel()+")", panel{steps: above(1, 1), alerts: []string{"BreakwaterConfigRejected"}}),
 	}
 }
@@ -120,7 +120,7 @@ func spoolPanels(x exprs) []panel {
 	return []panel{
 		{
 			title: "Queue length", what: "Items that wait for each destination. When it only grows, the upstream is down or too slow.", unit: "short", w: 8, h: 8, alerts: []string{"BreakwaterOldestItemTooOld"},
-			queries: []query{{expr: spoolItems.sum("project, destination"), name: "{{project}}/{{destination}}"}},
+			queries: []query{{expr: spoolItems.shared("project, destination"), name: "{{project}}/{{destination}}"}},
 		},
 		{
 			title: "Oldest item", what: "Age of the oldest record that waits. Event times are kept, so it catches up correctly.", unit: "s", w: 8, h: 8, steps: below(300, 900), alerts: []string{"BreakwaterOldestItemTooOld"},
@@ -131,12 +131,12 @@ func spoolPanels(x exprs) []panel {
 			queries: []query{{expr: timeToFull, name: "time to full"}},
 		},
 		{
-			title: "Bytes by destination", what: "Bytes on disk that wait; a record with several destinations counts for each.", unit: "bytes", w: 8, h: 8,
-			queries: []query{{expr: spoolBytes.sum("project, destination"), name: "{{project}}/{{destination}}"}},
+			title: "Bytes by destination", what: "Bytes that wait; a record with several destinations counts for each.", unit: "bytes", w: 8, h: 8,
+			queries: []query{{expr: spoolBytes.shared("project, destination"), name: "{{project}}/{{destination}}"}},
 		},
 		{
-			title: "Disk", what: "What the spool takes, may take (spool.max_size), and what its file system has left (spool.min_free is kept).", unit: "bytes", w: 8, h: 8, alerts: []string{"BreakwaterSpoolAlmostFull"},
-			queries: []query{{expr: spoolUsed.sum(""), name: "used"}, {expr: spoolCapacity.sum(""), name: "capacity"}, {expr: spoolFree.sum(""), name: "free on disk"}},
+			title: "Room", what: "What the spool takes, may take (spool.max_size), and what its file system has left (spool.min_free is kept); a stream has none of its own.", unit: "bytes", w: 8, h: 8, alerts: []string{"BreakwaterSpoolAlmostFull"},
+			queries: []query{{expr: spoolUsed.shared(""), name: "used"}, {expr: spoolCapacity.shared(""), name: "capacity"}, {expr: spoolFree.shared(""), name: "free on disk"}},
 		},
 		{
 			title: "Durable in", what: "Append is most of a client's wait: it shares an fsync with its neighbours. A slow fsync is a slow or busy disk.", unit: "s", w: 8, h: 8,
@@ -187,7 +187,7 @@ func upstreamPanels(x exprs) []panel {
 		},
 		{
 			title: "Dead letters", what: "Refused for good and kept for a retry.", unit: "short", w: 4, h: 8, alerts: []string{"BreakwaterAcceptedItemsLost"},
-			queries: []query{{expr: deadLetters.sum("destination"), name: "{{destination}}"}},
+			queries: []query{{expr: deadLetters.shared("destination"), name: "{{destination}}"}},
 		},
 		{
 			title: "Limited by the upstream for", what: "How long an upstream wants nothing of a category yet; 0 when it takes it.", unit: "s", w: 12, h: 7, alerts: []string{"BreakwaterUpstreamRefusing"},
