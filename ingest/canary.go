@@ -125,6 +125,23 @@ func (c *Canaries) Issue() string {
 	var raw [16]byte
 	_, _ = rand.Read(raw[:]) // never fails on the systems Go supports
 	id := hex.EncodeToString(raw[:])
+	c.keep(id)
+	return id
+}
+
+// Join takes part in a canary that another gateway gave out: behind one
+// balancer nobody knows which of them a request reaches. It is false for what
+// is no id.
+func (c *Canaries) Join(id string) bool {
+	if raw, err := hex.DecodeString(id); err != nil || len(raw) != 16 || hex.EncodeToString(raw) != id {
+		return false
+	}
+	c.keep(id)
+	return true
+}
+
+// keep makes an id known.
+func (c *Canaries) keep(id string) {
 	now := c.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -132,10 +149,12 @@ func (c *Canaries) Issue() string {
 		delete(c.byID, c.order[0])
 		c.order = c.order[1:]
 	}
+	if c.byID[id] != nil {
+		return
+	}
 	c.byID[id] = &canary{issued: now}
 	c.order = append(c.order, id)
 	c.live.Store(int32(len(c.order)))
-	return id
 }
 
 // View is what is known of an id so far; ok is false for one that was never

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -20,7 +21,7 @@ import (
 
 type doctorCmd struct {
 	URL          string        `name:"url" help:"Where clients reach the gateway, with a proxy if there is one; by default the listener itself." placeholder:"URL"`
-	Private      string        `help:"Address of the private listener; from the configuration when empty." placeholder:"URL"`
+	Private      []string      `help:"Address of the private listener; from the configuration when empty. Of several gateways behind one address name each." placeholder:"URL"`
 	Prometheus   string        `help:"Address of Prometheus." placeholder:"URL"`
 	Alertmanager string        `help:"Address of Alertmanager." placeholder:"URL"`
 	From         []string      `help:"Origins to send from; by default those of allowed_origins." placeholder:"ORIGIN"`
@@ -76,8 +77,11 @@ func (d *doctorCmd) Run(c *cli, out io.Writer) error {
 
 func (d *doctorCmd) options(c *cli) doctor.Options {
 	o := doctor.Options{
-		Path: c.Config, Public: d.URL, Private: d.Private, Prometheus: d.Prometheus, Alertmanager: d.Alertmanager,
+		Path: c.Config, Public: d.URL, Prometheus: d.Prometheus, Alertmanager: d.Alertmanager,
 		Origins: d.From, CAFile: d.CAFile, Patience: d.Patience, Queries: watchedQueries(), Rules: ownRules(),
+	}
+	if len(d.Private) > 0 {
+		o.Private, o.Peers = d.Private[0], slices.Clone(d.Private[1:])
 	}
 	o.Config, o.Problem = config.Load(c.Config, os.LookupEnv)
 	if o.Problem == nil {

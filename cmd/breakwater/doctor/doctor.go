@@ -21,6 +21,9 @@ type Options struct {
 	Public string
 	// Private is the private listener's address, by default the configured one.
 	Private string
+	// Peers are private addresses of further gateways behind Public: nobody knows
+	// which of them a request reaches, or which delivers its event.
+	Peers []string
 	// Prometheus and Alertmanager are base addresses; "" leaves them out.
 	Prometheus, Alertmanager string
 	// Origins are pages to send as; by default those the configuration names.

@@ -53,8 +53,29 @@ func (x *exam) gateway(ctx context.Context) bool {
 	x.canary = issued.ID
 	x.ok("gateway", x.o.Private, "runs and is ready")
 	x.sameConfig(ctx)
+	for _, p := range x.o.Peers {
+		x.peer(ctx, p)
+	}
 	return true
 }
+
+// peer lets another gateway behind the same address take part in the canary.
+func (x *exam) peer(ctx context.Context, private string) {
+	a, err := call(ctx, x.client, http.MethodPut, private+"/api/v1/canaries/"+x.canary, x.bearer(), nil)
+	switch {
+	case err != nil:
+		x.fault("gateway", private, "gateway_down", bare(err))
+	case a.status == http.StatusUnauthorized || a.status == http.StatusForbidden:
+		x.fault("gateway", private, "token_refused", a.text())
+	case a.status != http.StatusNoContent:
+		x.fault("gateway", private, "port_taken", a.text())
+	default:
+		x.ok("gateway", private, "takes part in the canary")
+	}
+}
+
+// everyone is the private addresses of all gateways.
+func (x *exam) everyone() []string { return append([]string{x.o.Private}, x.o.Peers...) }
 
 // defaults are the addresses that nobody gave.
 func (x *exam) defaults() {
@@ -70,6 +91,9 @@ func (x *exam) defaults() {
 		x.o.Public = scheme + "://" + loopback(s.Listen)
 	}
 	x.o.Private, x.o.Public = strings.TrimSuffix(x.o.Private, "/"), strings.TrimSuffix(x.o.Public, "/")
+	for i, p := range x.o.Peers {
+		x.o.Peers[i] = strings.TrimSuffix(p, "/")
+	}
 }
 
 // loopback is where this machine reaches a listener on all its addresses.
@@ -128,10 +152,14 @@ func (x *exam) bearer() http.Header {
 	return h
 }
 
-// seen is what the gateway saw of the canary's requests so far.
-func (x *exam) seen(ctx context.Context) (v ingest.CanaryView) {
-	_ = getJSON(ctx, x.client, x.o.Private+"/api/v1/canaries/"+x.canary, x.bearer(), &v)
-	return v
+// seen is what the gateways saw of the canary's requests so far.
+func (x *exam) seen(ctx context.Context) (all ingest.CanaryView) {
+	for _, private := range x.everyone() {
+		var v ingest.CanaryView
+		_ = getJSON(ctx, x.client, private+"/api/v1/canaries/"+x.canary, x.bearer(), &v)
+		all.Sightings, all.Attempts = append(all.Sightings, v.Sightings...), append(all.Attempts, v.Attempts...)
+	}
+	return all
 }
 
 // passes tells the gateway which paths work, for its dead-man metric.
@@ -140,8 +168,10 @@ func (x *exam) passes(ctx context.Context) {
 		return
 	}
 	for path, ok := range x.passed {
-		if ok {
-			_, _ = call(ctx, x.client, http.MethodPost, fmt.Sprintf("%s/api/v1/canaries/%s/passed?path=%s", x.o.Private, x.canary, path), x.bearer(), nil)
+		for _, private := range x.everyone() {
+			if ok {
+				_, _ = call(ctx, x.client, http.MethodPost, fmt.Sprintf("%s/api/v1/canaries/%s/passed?path=%s", private, x.canary, path), x.bearer(), nil)
+			}
 		}
 	}
 }

@@ -74,12 +74,16 @@ func (x *exam) scraped(ctx context.Context) bool {
 		x.fault("prometheus", x.o.Private+"/metrics", "metrics_unreachable", err.Error())
 		return false
 	}
-	const both = `max({__name__=~"` + canaryVital + `_count"}) or max(histogram_count(` + canaryVital + `))`
+	op := "max"
+	if len(x.o.Peers) > 0 {
+		op = "sum" // want is theirs together
+	}
+	both := op + `({__name__=~"` + canaryVital + `_count"}) or ` + op + `(histogram_count(` + canaryVital + `))`
 	have := -1.0
 	err = x.until(ctx, x.o.Patience, func() (bool, error) {
 		s, err := x.ask(ctx, both)
 		if err != nil { // Prometheus 2 has no histogram_count without its flag
-			s, err = x.ask(ctx, "max("+canaryVital+"_count)")
+			s, err = x.ask(ctx, op+"("+canaryVital+"_count)")
 		}
 		for _, v := range s {
 			have = v.number()

@@ -279,10 +279,33 @@ func (x *exam) delivered(ctx context.Context, dst, id string, start time.Time) b
 	switch {
 	case err == nil:
 		x.ok("delivery", dst, "after "+round(time.Since(start)).String())
+	case last == "" && x.gone(ctx, dst, id):
+		x.ok("delivery", dst, "another gateway has delivered it")
+		return true
 	case last == "":
 		x.fault("delivery", dst, "spool_stuck", "no attempt within "+min(x.o.Patience, 15*time.Second).String())
 	default:
 		x.fault("delivery", dst, "delivery_failed", "last attempt: "+last)
 	}
 	return err == nil
+}
+
+// gone tells whether an event is neither waiting nor dead. In a spool that
+// several gateways share another one may have delivered it, and this one does
+// not see how.
+func (x *exam) gone(ctx context.Context, dst, id string) bool {
+	if x.o.Config.Spool.Engine != config.EngineJetStream {
+		return false
+	}
+	project, name, _ := strings.Cut(dst, "/")
+	for _, dead := range []string{"false", "true"} {
+		var page struct {
+			Records []struct{} `json:"records"`
+		}
+		q := url.Values{"project": {project}, "destination": {name}, "event_id": {id}, "dead": {dead}}
+		if err := getJSON(ctx, x.client, x.o.Private+"/api/v1/spool/records?"+q.Encode(), x.bearer(), &page); err != nil || len(page.Records) > 0 {
+			return false
+		}
+	}
+	return true
 }

@@ -20,7 +20,11 @@ const canaryVital = "breakwater_canary_vital_seconds"
 
 // scrape reads the gateway's metrics.
 func (x *exam) scrape(ctx context.Context) (map[string]*dto.MetricFamily, error) {
-	a, err := call(ctx, x.client, http.MethodGet, x.o.Private+"/metrics", http.Header{"Accept": {"text/plain;version=0.0.4"}}, nil)
+	return x.scrapeOf(ctx, x.o.Private)
+}
+
+func (x *exam) scrapeOf(ctx context.Context, private string) (map[string]*dto.MetricFamily, error) {
+	a, err := call(ctx, x.client, http.MethodGet, private+"/metrics", http.Header{"Accept": {"text/plain;version=0.0.4"}}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%s", bare(err))
 	}
@@ -31,16 +35,20 @@ func (x *exam) scrape(ctx context.Context) (map[string]*dto.MetricFamily, error)
 	return parser.TextToMetricFamilies(bytes.NewReader(a.body))
 }
 
-// observed is how many measurements of canaries the gateway has counted.
-func (x *exam) observed(ctx context.Context) (uint64, error) {
-	families, err := x.scrape(ctx)
-	if err != nil {
-		return 0, err
+// observed is how many measurements of canaries the gateways have counted.
+func (x *exam) observed(ctx context.Context) (n uint64, err error) {
+	for _, private := range x.everyone() {
+		families, err := x.scrapeOf(ctx, private)
+		if err != nil {
+			return 0, err
+		}
+		list := families[canaryVital].GetMetric()
+		if len(list) == 0 {
+			return 0, fmt.Errorf("no %s", canaryVital)
+		}
+		n += list[0].GetHistogram().GetSampleCount()
 	}
-	for _, m := range families[canaryVital].GetMetric() {
-		return m.GetHistogram().GetSampleCount(), nil
-	}
-	return 0, fmt.Errorf("no %s", canaryVital)
+	return n, nil
 }
 
 // vitals sends a beacon for each project and looks for it in /metrics.
