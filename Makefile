@@ -37,6 +37,8 @@ deps: $(WEB)/node_modules/.package-lock.json ## install what the tests need from
 	command -v firefox-esr >/dev/null || missing="$$missing firefox-esr"; \
 	command -v prometheus-alertmanager >/dev/null || missing="$$missing prometheus-alertmanager"; \
 	PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || missing="$$missing nginx-light"; \
+	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
+	command -v strace >/dev/null || missing="$$missing strace"; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	command -v xz >/dev/null || missing="$$missing xz-utils"; \
 	command -v bzip2 >/dev/null || missing="$$missing bzip2"; \

@@ -79,6 +79,7 @@ var libraries = []only{
 	{"github.com/mikelolasagasti/xz", []string{"ingest/minidump"}, "only crash uploaders pack with xz"},
 	{"github.com/tinylib/msgp", []string{"ingest/minidump"}, "only sentry-native speaks MessagePack, beside its dumps"},
 	{"gopkg.in/natefinch/lumberjack.v2", []string{"cmd/breakwater/logs"}, "it is for the gateway's own log; a destination must know when its lines are on disk"},
+	{"github.com/coreos/go-systemd", []string{"cmd/breakwater"}, "only the process has a service manager"},
 	{"github.com/alecthomas/kong", []string{"cmd/breakwater", "cmd/loadgen"}, "a command line belongs to a command"},
 }
 

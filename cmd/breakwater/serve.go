@@ -54,17 +54,24 @@ func (serveCmd) Run(c *cli) error {
 		return errors.Join(err, a.stop())
 	}
 	banner(os.Stderr, cfg, a.public.Addr(), a.private.Addr())
+	a.tell(stateReady)
+	watched, unwatch := context.WithCancel(context.Background())
+	defer unwatch() // not before the end: a stop may hang, too
+	go a.feedWatchdog(watched)
 
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	for {
 		select {
 		case <-hup:
+			a.tell(stateReloading)
 			_ = a.reload() // logged; the old configuration stays in force
+			a.tell(stateReady)
 		case err := <-a.failed:
 			return errors.Join(err, a.stop())
 		case <-ctx.Done():
 			stop() // a second signal is not caught any more
+			a.tell(stateStopping)
 			return errors.Join(a.leave(), a.stop())
 		}
 	}

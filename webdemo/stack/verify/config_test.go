@@ -72,10 +72,15 @@ var gateway = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "breakwater"), "./cmd/breakwater")
+	// As `make build` does: what is looked at here is what is shipped.
+	cmd := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(dir, "breakwater"), "./cmd/breakwater")
 	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building the gateway: %w\n%s", err, out)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { // another user runs it, too
+		return "", err
 	}
 	return filepath.Join(dir, "breakwater"), nil
 })
