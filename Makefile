@@ -12,6 +12,7 @@ VULN_VERSION     := v1.9.0
 PROMETHEUS_VERSION := v0.316.0
 FUZZTIME ?= 10m
 KILLS    ?= 1000
+CHAOS    ?= 10m
 ROUNDS   ?= 20
 
 .PHONY: help
@@ -40,6 +41,7 @@ deps: $(WEB)/node_modules/.package-lock.json ## install what the tests need from
 	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
 	command -v strace >/dev/null || missing="$$missing strace"; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	command -v ip >/dev/null || missing="$$missing iproute2"; \
 	command -v xz >/dev/null || missing="$$missing xz-utils"; \
 	command -v bzip2 >/dev/null || missing="$$missing bzip2"; \
 	PATH="$$PATH:/usr/sbin" command -v rsyslogd >/dev/null && ls /usr/lib/*/rsyslog/lmnsd_gtls.so >/dev/null 2>&1 || missing="$$missing rsyslog rsyslog-gnutls"; \
@@ -155,6 +157,10 @@ bench: build ## the figures: gateway beside an empty handler and a bare file, ba
 .PHONY: torture
 torture: build ## kill -9 under load, KILLS times (1000); nothing acknowledged may be lost
 	$(BIN)/loadgen torture --kills $(KILLS)
+
+.PHONY: chaos
+chaos: deps build ## several gateways, NATS, Redis and the links between them broken in random order for CHAOS (10m); needs root for network namespaces
+	$(BIN)/loadgen chaos --duration $(CHAOS) --verbose
 
 .PHONY: fuzz
 fuzz: ## fuzz every target for FUZZTIME (10m) each, two at a time

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -46,7 +47,7 @@ func (f *fanoutCmd) Run() error {
 	}
 	defer stop()
 	watch := &stopwatch{sent: map[relaytest.ID]time.Time{}}
-	sinks[0].took = watch.arrived
+	sinks[0].took = func(v relaytest.ID, _ *http.Request) { watch.arrived(v, time.Now()) }
 	if err := gw.start(); err != nil {
 		return err
 	}

@@ -180,8 +180,10 @@ func (g *gateway) cleanup() {
 // families is one scrape.
 type families map[string]*dto.MetricFamily
 
-func (g *gateway) metrics() (families, error) {
-	resp, err := http.Get("http://" + g.private + "/metrics")
+func (g *gateway) metrics() (families, error) { return scrape(http.DefaultClient, g.private) }
+
+func scrape(c *http.Client, addr string) (families, error) {
+	resp, err := c.Get("http://" + addr + "/metrics")
 	if err != nil {
 		return nil, fmt.Errorf("scraping: %w", err)
 	}

@@ -17,6 +17,7 @@ type cli struct {
 	Compare    compareCmd    `cmd:"" help:"Drive the same load at any other server, beside ours and an empty handler, in one run."`
 	Full       fullCmd       `cmd:"" help:"Run the spool or a small disk full: 503 while full, 200 again without a restart, nothing lost."`
 	Fanout     fanoutCmd     `cmd:"" help:"Measure one upstream's delivery latency with its sibling up and down."`
+	Chaos      chaosCmd      `cmd:"" help:"Break several gateways, NATS, Redis and the links between them; nothing acknowledged may be lost."`
 	Flood      floodCmd      `cmd:"" help:"Measure what one project's flood costs its neighbour: the ratio of the p99."`
 	Backlog    backlogCmd    `cmd:"" help:"Pile up records behind a dead upstream, kill, reopen, drain."`
 	Attachment attachmentCmd `cmd:"" help:"Send one large attachment and say what it cost in memory."`

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -26,11 +25,11 @@ type sink struct {
 	relaytest.Plan // how the next requests are treated
 	ids            relaytest.IDs
 	keep           bool
-	count          atomic.Int64                  // taken envelopes
-	torn           atomic.Int64                  // attachments that were not what was sent
-	files          relaytest.IDs                 // of envelopes whose attachment came whole
-	whole          bool                          // check attachments
-	took           func(relaytest.ID, time.Time) // told of every taken envelope; nil for nobody
+	count          atomic.Int64                      // taken envelopes
+	torn           atomic.Int64                      // attachments that were not what was sent
+	files          relaytest.IDs                     // of envelopes whose attachment came whole
+	whole          bool                              // check attachments
+	took           func(relaytest.ID, *http.Request) // told of every taken envelope; nil for nobody
 	readers        sync.Pool
 	port           *port
 	ended          chan struct{} // closed when hanging requests may go
@@ -142,7 +141,7 @@ func (s *sink) take(r *http.Request) error {
 	}
 	s.count.Add(1)
 	if known && s.took != nil {
-		s.took(v, time.Now())
+		s.took(v, r)
 	}
 	if known && s.keep {
 		s.ids.Add(v)

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"breakwater/relay/relaytest"
+)
+
+// shortChaos is one fault of each kind, each for a moment, and no calm to speak of.
+func shortChaos(t *testing.T) chaosCmd {
+	return chaosCmd{
+		Gateway: binary(t), Nginx: "../../webdemo/stack/cluster/nginx.conf", Duration: 2 * time.Minute, Cycles: 1, Calm: time.Second, Pace: 0.12,
+		Gateways: 3, Rate: 100, Conns: 32, Limit: 40, JSON: true, Verbose: testing.Verbose(),
+		Loopback: os.Geteuid() != 0, // without privileges links stay whole
+	}
+}
+
+// Three gateways with a disk each behind nginx: one fault of each kind, and
+// nothing that was acknowledged is lost. `make chaos` does it for ten minutes.
+func TestChaosOnDisks(t *testing.T) {
+	c := shortChaos(t)
+	if err := c.Run(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What the counting at the end finds.
+func TestChaosFindsWhatIsWrong(t *testing.T) {
+	begin := time.Now()
+	at := func(s float64) time.Time { return begin.Add(time.Duration(s * float64(time.Second))) }
+	past := []incident{
+		{Kind: "kill gateway", Begin: at(100), End: at(101), hits: hits{gateways: []int{1}}},
+		{Kind: "kill redis", Begin: at(200), End: at(210), hits: hits{redis: true}},
+	}
+	var id [5]relaytest.ID
+	for i := range id {
+		id[i] = newID()
+	}
+	fates := map[relaytest.ID]*fate{id[0]: {sends: 2}, id[1]: {sends: 1}, id[2]: {sends: 1}, id[3]: {sends: 1}, id[4]: {sends: 1}}
+	came := map[relaytest.ID][]delivery{
+		id[0]: {{at(1), 0}, {at(2), 0}},      // its client sent it twice
+		id[1]: {{at(1), 0}, {at(2), 1}},      // the balancer did
+		id[2]: {{at(102), 2}, {at(99.5), 1}}, // delivered by the gateway that is killed
+		id[3]: {{at(99.5), 0}, {at(102), 2}}, // by another one
+		id[4]: {{at(99.5), 1}},
+	}
+	d, odd := explain(fates, came, map[relaytest.ID]bool{id[1]: true}, past, 3, 7)
+	if want := (duplicates{All: 4, Client: 1, Balancer: 1, Confirmation: 1, Bound: 7, Unexplained: 1}); d != want || len(odd) != 1 || odd[0] != id[3] {
+		t.Errorf("found %+v and %v, want %+v", d, odd, want)
+	}
+
+	// A project that gets exactly 10 a second until the kill of Redis, and 30 in between.
+	var taken []time.Time
+	for s := 0.0; s < 300; s += 0.1 {
+		taken = append(taken, at(s))
+		if s >= 200 && s < 210 {
+			taken = append(taken, at(s), at(s))
+		}
+	}
+	l := checkLimit(taken, 10, 0, stretch{at(0), at(300)}, past)
+	if l.OfLimit < 0.99 || l.OfLimit > 1.01 || l.Worst > 1.01 || l.Without < 1.5 || l.OfCalm < 0.99 || l.CalmSeconds > l.Seconds-2 {
+		t.Errorf("the limit is judged %+v", l)
+	}
+	rep := chaosReport{Acked: 1, Faults: 1, Limit: &l}
+	if err := rep.verdict(""); err != nil {
+		t.Errorf("a good run is refused: %v", err)
+	}
+	for what, spoil := range map[string]func(*chaosReport){
+		"were lost":            func(r *chaosReport) { r.Lost = 1 },
+		"dead letters":         func(r *chaosReport) { r.Dead = 1 },
+		"no explanation":       func(r *chaosReport) { r.Twice.Unexplained = 1 },
+		"lost confirmations":   func(r *chaosReport) { r.Twice.Confirmation = 1 },
+		"while Redis was":      func(r *chaosReport) { r.Limit = &limitCheck{OfLimit: 1.2} },
+		"nothing was broken":   func(r *chaosReport) { r.Limit = &limitCheck{OfCalm: 0.8, CalmSeconds: 9} },
+		"proved nothing":       func(r *chaosReport) { r.Acked = 0 },
+		"nothing broken":       func(r *chaosReport) { r.Faults = 0 },
+		"in the worst stretch": func(r *chaosReport) { r.Limit = &limitCheck{Worst: 1.2} },
+	} {
+		bad := rep
+		spoil(&bad)
+		if err := bad.verdict(""); err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("%s: the verdict is %v", what, err)
+		}
+	}
+}
