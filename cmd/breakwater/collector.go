@@ -4,61 +4,119 @@ import (
 	"context"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"runtime/metrics"
 	"time"
 )
 
-// ballastSize is how much further than by Go's own rule the heap may grow
-// between two collections, in bytes. The gateway keeps little alive, 10 MiB or
-// so, and makes 40 KiB of garbage for a request: to collect whenever the heap
-// has doubled is to collect after every few hundred requests. More than this
-// would show in what hostile requests can make the process take.
-const ballastSize = 8 << 20
+const (
+	// restRoom is how much the heap may grow between two collections while little
+	// is alive, in bytes. The gateway keeps 10 MiB or so alive, and makes some
+	// 40 KiB of garbage for a request: Go's own rule, to collect whenever what is
+	// alive has doubled, would collect after every few hundred requests. More than
+	// this would show in what hostile requests can make the process take.
+	restRoom = 18 << 20
+	// roomMemory is for how long what is alive must stay before it gives the heap
+	// more room.
+	roomMemory = 5 * time.Second
+	// steady is by how many hundredths the percentage may be off before it is set
+	// anew, which stops everything for some microseconds.
+	steady = 10
+)
 
-// ballastLimit is how much may be alive beside it. With more, as behind a long
-// outage, Go's rule gives room enough.
-const ballastLimit = 32 << 20
-
-// holdBallast keeps bytes alive that are never touched, until ctx ends: they
-// count in the collector's sums and take no memory. A GOGC of 400 would spare
-// as much work, but it would also multiply what a burst of large requests holds.
+// keepRoom tells the collector after each collection how far the heap may grow
+// until the next, until ctx ends: by restRoom, or, where more than that stays
+// alive (behind a long outage), by as much as was alive all the time of the
+// last seconds. Go's rule, as much as is alive now, would give a burst of large
+// requests as much room again as it takes itself.
+//
 // It does nothing when the operator's GOGC or GOMEMLIMIT has decided already.
-func holdBallast(ctx context.Context, period time.Duration) error {
+func keepRoom(ctx context.Context, now func() time.Time) error {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return nil
 	}
-	ballast := make([]byte, ballastSize)
-	tick := time.NewTicker(period)
-	defer tick.Stop()
+	collected := make(chan struct{}, 1)
+	afterCollections(ctx, collected)
+	percent := int(readMetrics("/gc/gogc:percent")[0])
+	defer debug.SetGCPercent(percent)
+	var low lowest
 	for {
+		live, roots := liveHeap()
+		if live > 0 {
+			low.see(live, now())
+			if want := roomPercent(live, roots, max(restRoom, low.value())); want*100 < percent*(100-steady) || want*100 > percent*(100+steady) {
+				debug.SetGCPercent(want)
+				percent = want
+			}
+		}
 		select {
 		case <-ctx.Done():
-			runtime.KeepAlive(ballast)
 			return nil
-		case <-tick.C:
-			ballast = weigh(ballast, liveHeap())
+		case <-collected:
 		}
 	}
 }
 
-// weigh drops the ballast when much is alive and takes it up again when little
-// is; in between it stays as it is.
-func weigh(ballast []byte, live uint64) []byte {
-	switch beside := int64(live) - int64(len(ballast)); {
-	case beside > ballastLimit:
-		return nil
-	case ballast == nil && beside < ballastLimit/2:
-		return make([]byte, ballastSize)
-	}
-	return ballast
+// roomPercent is the collector's percentage that lets the heap grow by room:
+// it counts from what is alive and from the roots, stacks and globals.
+func roomPercent(live, roots, room uint64) int {
+	return int(max(room*100/max(live+roots, 1<<20), 10))
 }
 
-// liveHeap is what the last collection found alive, in bytes.
-func liveHeap() uint64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(sample)
-	if sample[0].Value.Kind() != metrics.KindUint64 {
-		return 0
+// lowest is the least of the values seen between one and two times roomMemory
+// ago and now.
+type lowest struct {
+	began          time.Time
+	before, during uint64
+}
+
+func (l *lowest) see(v uint64, now time.Time) {
+	switch passed := now.Sub(l.began); {
+	case l.began.IsZero():
+		l.began, l.before, l.during = now, 0, v
+	case passed >= roomMemory:
+		l.began, l.before, l.during = now, l.during, v
+	default:
+		l.during = min(l.during, v)
 	}
-	return sample[0].Value.Uint64()
+}
+
+func (l *lowest) value() uint64 { return min(l.before, l.during) }
+
+// afterCollections sends on done, which has a place, after each collection
+// until ctx ends.
+func afterCollections(ctx context.Context, done chan<- struct{}) {
+	if ctx.Err() != nil {
+		return
+	}
+	select {
+	case done <- struct{}{}:
+	default:
+	}
+	// Larger than the smallest objects, which share a block and live as long as
+	// their neighbours.
+	runtime.AddCleanup(new([64]byte), func(struct{}) { afterCollections(ctx, done) }, struct{}{})
+}
+
+// liveHeap is what the last collection found alive, and the roots beside it, in
+// bytes; 0 before the first.
+func liveHeap() (live, roots uint64) {
+	v := readMetrics("/gc/heap/live:bytes", "/gc/scan/stack:bytes", "/gc/scan/globals:bytes")
+	return v[0], v[1] + v[2]
+}
+
+// readMetrics are the runtime's counts of these names, 0 of those it does not
+// know.
+func readMetrics(names ...string) []uint64 {
+	samples, values := make([]metrics.Sample, len(names)), make([]uint64, len(names))
+	for i, name := range names {
+		samples[i].Name = name
+	}
+	metrics.Read(samples)
+	for i, s := range samples {
+		if s.Value.Kind() == metrics.KindUint64 {
+			values[i] = s.Value.Uint64()
+		}
+	}
+	return values
 }

@@ -7,43 +7,80 @@ import (
 	"time"
 )
 
-func TestBallastIsForSmallHeaps(t *testing.T) {
-	held := make([]byte, ballastSize)
+func TestRoomOfTheHeap(t *testing.T) {
+	const mb = 1 << 20
 	for _, tt := range []struct {
-		name    string
-		ballast []byte
-		live    uint64 // the ballast included
-		want    int
+		name              string
+		live, roots, room uint64
+		want              int
 	}{
-		{"small heap", held, ballastSize + 10<<20, ballastSize},
-		{"grown heap", held, ballastSize + ballastLimit - 1, ballastSize},
-		{"large heap", held, ballastSize + ballastLimit + 1, 0},
-		{"still large", nil, ballastLimit, 0},
-		{"small again", nil, ballastLimit/2 - 1, ballastSize},
-		{"no figure yet", held, 0, ballastSize},
+		{"little", 8 * mb, mb, restRoom, 200},
+		{"as Go has it", 18 * mb, 0, restRoom, 100},
+		{"a burst", 90 * mb, 0, restRoom, 20},
+		{"a backlog", 90 * mb, 0, 90 * mb, 100},
+		{"never at every allocation", 900 * mb, 0, restRoom, 10},
+		{"nothing", 0, 0, restRoom, 1800},
 	} {
-		if got := len(weigh(tt.ballast, tt.live)); got != tt.want {
-			t.Errorf("%s: %d bytes of ballast, want %d", tt.name, got, tt.want)
+		if got := roomPercent(tt.live, tt.roots, tt.room); got != tt.want {
+			t.Errorf("%s: %d%%, want %d%%", tt.name, got, tt.want)
 		}
 	}
 }
 
-// The ballast weighs with the collector, and not on the machine.
-func TestBallastTakesNoMemory(t *testing.T) {
-	t.Setenv("GOGC", "")
-	t.Setenv("GOMEMLIMIT", "")
-	runtime.GC()
-	before := liveHeap()
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- holdBallast(ctx, time.Hour) }()
-	for deadline := time.Now().Add(30 * time.Second); liveHeap() < before+ballastSize/2; runtime.GC() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d bytes are alive, %d were before", liveHeap(), before)
+// What is alive for a moment is not what stays.
+func TestLowest(t *testing.T) {
+	var l lowest
+	at := time.Unix(0, 0)
+	for _, step := range []struct {
+		after time.Duration
+		live  uint64
+		want  uint64
+	}{
+		{0, 50, 0}, // it may have been less before
+		{time.Second, 40, 0},
+		{roomMemory, 80, 40},
+		{time.Second, 90, 40},
+		{roomMemory, 90, 80}, // all the time
+		{time.Second, 10, 10},
+		{roomMemory, 90, 10},
+		{roomMemory, 90, 90},
+	} {
+		at = at.Add(step.after)
+		l.see(step.live, at)
+		if got := l.value(); got != step.want {
+			t.Errorf("after %v: %d, want %d", at.Sub(time.Unix(0, 0)), got, step.want)
 		}
 	}
+}
+
+// The percentage follows what is alive, collection by collection, and is the
+// old one in the end.
+func TestRoomFollowsTheHeap(t *testing.T) {
+	t.Setenv("GOGC", "")
+	t.Setenv("GOMEMLIMIT", "")
+	percent := func() int { return int(readMetrics("/gc/gogc:percent")[0]) }
+	was := percent()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- keepRoom(ctx, func() time.Time { return time.Unix(0, 0) }) }()
+	until := func(what string, ok func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(30 * time.Second); !ok(); runtime.GC() {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %d%%", what, percent())
+			}
+		}
+	}
+	burst := make([]byte, 200<<20)
+	until("with much alive", func() bool { return percent() < 15 })
+	runtime.KeepAlive(burst)
+	burst = nil
+	until("with little alive", func() bool { return percent() > 30 })
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+	if p := percent(); p != was {
+		t.Errorf("%d%% in the end, %d%% before", p, was)
 	}
 }

@@ -47,7 +47,7 @@ func (serveCmd) Run(c *cli) error {
 	if err := a.useLogs(lines); err != nil {
 		return errors.Join(err, a.stop())
 	}
-	a.background = append(a.background, func(ctx context.Context) error { return holdBallast(ctx, time.Second) })
+	a.background = append(a.background, func(ctx context.Context) error { return keepRoom(ctx, time.Now) })
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := a.start(ctx); err != nil {
