@@ -65,7 +65,11 @@ func (d *door) account(req *Request, b *Batch, v vitals) {
 		l.Outcome(project, schemas.CategoryVital, schemas.Delivered, "", v.used)
 	}
 	if lost := v.total - v.used; lost > 0 {
-		l.Outcome(project, schemas.CategoryVital, schemas.Invalid, "unusable", lost)
+		outcome, reason := schemas.Invalid, "unusable"
+		if b.refused != nil {
+			outcome, reason = b.refused.Outcome, b.refused.Reason
+		}
+		l.Outcome(project, schemas.CategoryVital, outcome, reason, lost)
 	}
 }
 

@@ -31,6 +31,16 @@ type Batch struct {
 	// door is about to answer with, nil for success; what Conclude returns is
 	// answered instead. It may set Reply.
 	Conclude func(b *Batch, err error) error
+	// Claims are the ids that the request was given before it was decided on.
+	Claims []ItemClaim
+
+	refused *Rejection // by a stage, as a whole
+}
+
+// ItemClaim is a claim and the item it is for; nil for everything in the batch.
+type ItemClaim struct {
+	Claim
+	Item *Item
 }
 
 // Item is one item of a batch, alive until Outcome is set.

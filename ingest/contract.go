@@ -93,7 +93,8 @@ type Gatekeeper interface {
 type Stage interface {
 	// Name is the word for logs and traces.
 	Name() string
-	// Apply decides. An error is a fault of ours (answered 500), not of the client.
+	// Apply decides. A *Rejection refuses the request as a whole; any other error
+	// is a fault of ours (answered 500), not of the client.
 	Apply(b *Batch) error
 }
 
@@ -131,6 +132,7 @@ type Request struct {
 	Canary bool
 
 	body     body
+	ballot   *Ballot
 	params   [2]Param // room for Params
 	config   *Config
 	byDSN    func(dsn string) error

@@ -195,8 +195,8 @@ func admit(req *Request, p *Project, k *Key) error {
 	return nil
 }
 
-// decide runs the stages. A stage that fails, or panics, ends what is alive as
-// a fault of ours.
+// decide runs the stages. A stage may refuse the request; one that fails, or
+// panics, ends what is alive as a fault of ours.
 func (d *door) decide(b *Batch) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -208,6 +208,12 @@ func (d *door) decide(b *Batch) (err error) {
 	}()
 	for _, stage := range d.settings.Stages {
 		if err := stage.Apply(b); err != nil {
+			var rej *Rejection
+			if errors.As(err, &rej) {
+				b.refused = rej
+				b.dropAll(rej.Outcome, rej.Reason)
+				return rej
+			}
 			d.opts.Logger.Error().Err(err).Str("stage", stage.Name()).Msg("stage failed")
 			return RejectInternal.With(err)
 		}

@@ -32,6 +32,8 @@ type RepeatsOptions struct {
 	Now func() time.Time
 	// Metrics are shown to Prometheus; nil for none.
 	Metrics *RepeatsMetrics
+	// Fleet remembers the keys for all gateways; nil for none. See Claims.
+	Fleet Fleet
 }
 
 // RepeatsMetrics are shared by all endpoints that remember keys.
@@ -147,6 +149,13 @@ func (c Claim) GiveBack() { c.end(false) }
 func (c Claim) end(kept bool) {
 	if c.r == nil {
 		return
+	}
+	if f := c.r.opts.Fleet; f != nil {
+		if kept {
+			f.Keep(c.fleetKey(), c.r.opts.TTL)
+		} else {
+			f.Release(c.fleetKey())
+		}
 	}
 	c.r.mu.Lock()
 	defer c.r.mu.Unlock()

@@ -126,6 +126,7 @@ func (p *Protocol) events(b *ingest.Batch, in *schemas.CrashRequest) (fates []*f
 			}
 		}
 		b.Items = append(b.Items, f.item)
+		b.Claims = append(b.Claims, ingest.ItemClaim{Claim: f.claim, Item: f.item})
 	}
 	return fates, nil
 }

@@ -77,6 +77,7 @@ func (p *Protocol) Decode(ctx context.Context, req *ingest.Request, body io.Read
 		claim.GiveBack()
 		return nil, err
 	}
+	b.Claims = []ingest.ItemClaim{{Claim: claim}}
 	b.Conclude = func(_ *ingest.Batch, err error) error {
 		if err == nil {
 			claim.Keep()

@@ -14,6 +14,7 @@ const maxCost = int64(365 * 24 * time.Hour)
 // bucket is full again (in nanoseconds): taking n tokens moves it n*perToken
 // into the future, and it may not lie further ahead than the burst is long.
 type gcra struct {
+	rate     float64 // tokens per second
 	perToken float64 // nanoseconds until one token is back
 	span     int64   // nanoseconds until an empty bucket is full
 	burst    int
@@ -25,7 +26,19 @@ func newGCRA(r Rate) gcra {
 		burst = max(1, int(math.Ceil(r.PerSecond)))
 	}
 	per := 1e9 / r.PerSecond
-	return gcra{perToken: per, span: cost(per, burst), burst: burst}
+	return gcra{rate: r.PerSecond, perToken: per, span: cost(per, burst), burst: burst}
+}
+
+// share is the part of one of n gateways that cannot ask the others: a token
+// takes n times as long, the bucket is full again as soon.
+func (g gcra) share(n int) gcra {
+	if n > 1 {
+		g.rate /= float64(n)
+		g.perToken *= float64(n)
+		g.burst = max(1, g.burst/n)
+		g.span = max(g.span, int64(min(g.perToken, float64(maxCost))))
+	}
+	return g
 }
 
 func cost(perToken float64, n int) int64 {

@@ -50,6 +50,9 @@ type Options struct {
 	MaxAddresses int
 	// Upstream adds the limits of the upstreams; nil for none.
 	Upstream Upstream
+	// Fleet shares the limits with other gateways; nil for none. Requests and Items
+	// ask it.
+	Fleet ingest.Fleet
 	// ShowAddresses lists limited clients with their whole address. Otherwise
 	// the listing names their network only (/24, /48).
 	ShowAddresses bool
@@ -229,7 +232,7 @@ func (l *Limiter) AllowRequest(req *ingest.Request) *ingest.Rejection {
 	st := l.state.Load()
 	now := req.ReceivedAt
 	if st.addresses != nil && req.ClientIP.IsValid() {
-		if wait, ok := st.addresses.take(st.addressIn, budgetKey(addressKey(req.ClientIP), req.Budget), now.UnixNano(), 1); !ok {
+		if wait, ok := st.addresses.take(st.addressIn.share(l.share()), budgetKey(addressKey(req.ClientIP), req.Budget), now.UnixNano(), 1); !ok {
 			return l.refuse(req, ReasonPerIP, l.subject(req.ClientIP), wait)
 		}
 	}
@@ -244,10 +247,18 @@ func (l *Limiter) AllowRequest(req *ingest.Request) *ingest.Rejection {
 	if req.Budget != "" {
 		bucket += "/" + req.Budget
 	}
-	if wait, ok := p.keys.get(bucket).take(p.perKey, now.UnixNano(), 1); !ok {
+	if wait, ok := p.keys.get(bucket).take(p.perKey.share(l.share()), now.UnixNano(), 1); !ok {
 		return l.refuse(req, ReasonPerKey, keyName(req.Key), wait)
 	}
 	return nil
+}
+
+// share is the divisor of what this gateway may give away alone.
+func (l *Limiter) share() int {
+	if l.opts.Fleet == nil {
+		return 1
+	}
+	return l.opts.Fleet.Share()
 }
 
 // keyName names a key for people: its configured name, else how it begins.

@@ -29,11 +29,11 @@ func (l *Limiter) Apply(b *ingest.Batch) error {
 	if d.config == nil && len(d.upstream) == 0 {
 		return nil
 	}
-	for _, u := range units(b) {
+	for _, u := range unitsOf(b, (*ingest.Item).Alive) {
 		if !u.items[0].Alive() {
 			continue // an earlier unit took it along
 		}
-		reason, ok := d.allow(u.category, u.quantity)
+		reason, ok := d.decide(req.Ballot(), u)
 		if ok {
 			continue
 		}
@@ -63,12 +63,12 @@ type unit struct {
 	carries bool
 }
 
-// units parts the items alive, the event first: when it goes, its attachments
+// unitsOf parts the items alive, the event first: when it goes, its attachments
 // must not have been charged. An event and the attachments that would make an
 // event by themselves (a native crash's minidump) are one error; a replay's
 // event and its recording are one unit. Of a request of many events each is
 // one by itself: a list must not cost less than its reports one by one.
-func units(b *ingest.Batch) []unit {
+func unitsOf(b *ingest.Batch, alive func(*ingest.Item) bool) []unit {
 	list := make([]unit, 0, len(b.Items))
 	event, replay := -1, -1
 	add := func(it *ingest.Item) {
@@ -92,7 +92,7 @@ func units(b *ingest.Batch) []unit {
 	}
 	pass := func(want func(*ingest.Item) bool) {
 		for _, it := range b.Items {
-			if it.Alive() && it.Category != schemas.CategoryInternal && want(it) {
+			if alive(it) && it.Category != schemas.CategoryInternal && want(it) {
 				add(it)
 			}
 		}
@@ -118,29 +118,53 @@ type decision struct {
 	limits   []schemas.RateLimit
 }
 
-// allow charges n items of a category, or says why not.
-func (d *decision) allow(c schemas.Category, n int) (reason string, ok bool) {
+// decide charges a unit, or says why not: as all gateways together decided,
+// else alone.
+func (d *decision) decide(q *ingest.Ballot, u unit) (reason string, ok bool) {
+	c, n := u.category, max(u.quantity, 1)
 	for _, l := range d.upstream {
 		if l.Covers(c, d.now) {
-			d.note(ReasonUpstream, c, n, l.Until)
+			d.note(ReasonUpstream, c, u.quantity, l.Until)
 			return ReasonUpstream, false
 		}
 	}
 	if d.config == nil {
 		return "", true
 	}
-	n = max(n, 1)
-	q, quota := d.config.quota[c]
-	if quota && !q.counter.reserve(q.quota, d.now, int64(n)) {
-		until := q.quota.Period.end(d.now)
-		if q.quota.Limit == 0 {
-			until = d.now.Add(schemas.BareLimit)
+	a, answered := q.Answer(ingest.StepItems, u.items[0])
+	switch {
+	case !answered:
+		return d.allow(c, n)
+	case a.Passed:
+		if r, limited := d.config.categories[c]; limited {
+			_, _ = r.bucket.take(r.gcra, d.now.UnixNano(), n) // for the time when nobody answers
 		}
-		d.refuse(ReasonQuota, c, n, until)
-		return ReasonQuota, false
+		return "", true
+	case a.ByQuota:
+		return d.overQuota(c, d.config.quota[c].quota, n)
+	}
+	d.refuse(ReasonCategory, c, n, d.now.Add(clampRetry(a.Wait)))
+	return ReasonCategory, false
+}
+
+func (d *decision) overQuota(c schemas.Category, q Quota, n int) (reason string, ok bool) {
+	until := d.now.Add(schemas.BareLimit)
+	if q.Limit > 0 {
+		until = q.Period.end(d.now)
+	}
+	d.refuse(ReasonQuota, c, n, until)
+	return ReasonQuota, false
+}
+
+// allow decides alone on n items of a category.
+func (d *decision) allow(c schemas.Category, n int) (reason string, ok bool) {
+	share := d.l.share()
+	q, quota := d.config.quota[c]
+	if quota && !q.counter.reserve(q.quota, d.now, int64(n), share) {
+		return d.overQuota(c, q.quota, n)
 	}
 	if r, limited := d.config.categories[c]; limited {
-		wait, ok := r.bucket.take(r.gcra, d.now.UnixNano(), n)
+		wait, ok := r.bucket.take(r.gcra.share(share), d.now.UnixNano(), n)
 		if !ok {
 			if quota {
 				q.counter.release(d.now, int64(n))

@@ -42,6 +42,11 @@ type Options struct {
 	// Scrub removes personal data from a title before it is kept; nil keeps the
 	// title, in which numbers, quoted text, addresses and URLs are folded anyway.
 	Scrub func(p *ingest.Project, title string) string
+	// Fleet counts for all gateways; nil for none. Plan asks it.
+	Fleet ingest.Fleet
+	// Project finds a project by its name, for the summaries of storms that other
+	// gateways saw; nil when there is none. Needed with a Fleet.
+	Project func(name string) *ingest.Project
 	// Registerer takes the metrics; nil for none.
 	Registerer prometheus.Registerer
 	// Log is told when storms begin to be summed up and when that fails.
@@ -137,41 +142,26 @@ func (c *Control) Apply(b *ingest.Batch) error {
 
 func (c *Control) event(p *project, b *ingest.Batch, it *ingest.Item) {
 	req := b.Request
-	o := occurrence{project: req.Project, publicKey: req.Key}
-	public := ""
-	if req.Key != nil {
-		public = req.Key.Public
-	}
-	o.client = newClientID(public, req.ClientIP)
-	ev := it.Event()
-	if ev == nil {
+	o, ok := c.occurrence(b, it)
+	if !ok {
 		p.unknown(o.client, req.ReceivedAt)
 		return
 	}
-	f := Read(ev)
-	o.id, o.release, o.env, o.level = f.ID, f.Release, f.Environment, f.Level
 	if c.opts.Mark != nil {
-		c.opts.Mark(b, f.ID.String(), f.Release)
+		c.opts.Mark(b, o.id.String(), o.release)
 	}
 	if p.off() {
 		return
 	}
-	v := p.decide(&o, req.ReceivedAt)
-	if v.fresh {
-		title := f.Title
-		if c.opts.Scrub != nil {
-			title = c.opts.Scrub(req.Project, title)
-		}
-		p.describe(o.key(), title)
-	}
+	v := c.decide(p, b, it, &o)
 	switch {
 	case !v.forward:
 		b.Drop(it, schemas.Suppressed, Reason)
 		c.metrics.suppressed.WithLabelValues(p.name).Inc()
 	case v.oneIn > 1 || v.since > 0:
-		ev.AddTags(
+		it.Event().AddTags(
 			TagSampleRate, strconv.FormatFloat(1/float64(v.oneIn), 'g', 4, 64),
-			TagSuppressed, strconv.FormatUint(uint64(v.since), 10),
+			TagSuppressed, strconv.FormatUint(v.since, 10),
 		)
 	}
 	if v.stop {
@@ -180,6 +170,48 @@ func (c *Control) event(p *project, b *ingest.Batch, it *ingest.Item) {
 			Until: req.ReceivedAt.Add(limitFor),
 		}}, req.ReceivedAt)
 	}
+}
+
+// occurrence reads an error event; ok is false when it cannot be read. What Plan
+// has read is not read again.
+func (c *Control) occurrence(b *ingest.Batch, it *ingest.Item) (o occurrence, ok bool) {
+	if asked, ok := b.Request.Ballot().Subject(ingest.StepStorm, it).(*occurrence); ok {
+		return *asked, true
+	}
+	o = occurrence{project: b.Request.Project, publicKey: b.Request.Key}
+	o.client = newClientID(o.public(), b.Request.ClientIP)
+	ev := it.Event()
+	if ev == nil {
+		return o, false
+	}
+	f := Read(ev)
+	o.id, o.release, o.env, o.level, o.title = f.ID, f.Release, f.Environment, f.Level, f.Title
+	return o, true
+}
+
+// decide counts an occurrence, by what all gateways have counted if they were
+// asked.
+func (c *Control) decide(p *project, b *ingest.Batch, it *ingest.Item, o *occurrence) verdict {
+	share, shared := 1, (*ingest.Answer)(nil)
+	if a, ok := b.Request.Ballot().Answer(ingest.StepStorm, it); ok {
+		shared = &a
+	} else if c.opts.Fleet != nil {
+		share = c.opts.Fleet.Share()
+	}
+	v := p.decide(o, b.Request.ReceivedAt, share, shared)
+	if v.fresh {
+		p.describe(o.key(), c.scrubbed(o))
+	}
+	return v
+}
+
+// scrubbed is an occurrence's title as it may be kept.
+func (c *Control) scrubbed(o *occurrence) string {
+	if !o.clean && c.opts.Scrub != nil {
+		o.title = c.opts.Scrub(o.project, o.title)
+	}
+	o.clean = true
+	return o.title
 }
 
 func (p *project) off() bool {
@@ -206,6 +238,9 @@ func (c *Control) sweep(now time.Time, all bool) {
 	}
 	for _, p := range c.projects() {
 		c.sumUp(p, p.sweep(now, all), now)
+	}
+	if !all {
+		c.sumUpShared(now)
 	}
 }
 

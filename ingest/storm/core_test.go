@@ -27,7 +27,7 @@ func TestFirstThenOneIn(t *testing.T) {
 	o := occurrence{id: anID(1)}
 	var got string
 	for range 15 {
-		v := p.decide(&o, t0)
+		v := p.decide(&o, t0, 1, nil)
 		switch {
 		case !v.forward:
 			got += "-"
@@ -40,14 +40,14 @@ func TestFirstThenOneIn(t *testing.T) {
 	if want := "+++---(1/4,3)---(1/4,3)---(1/4,3)"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	p.decide(&o, t0)
+	p.decide(&o, t0, 1, nil)
 	// The next window begins with `first` again; its first says what was kept back.
-	v := p.decide(&o, t0.Add(time.Minute))
+	v := p.decide(&o, t0.Add(time.Minute), 1, nil)
 	if !v.forward || v.oneIn != 1 || v.since != 1 {
 		t.Errorf("first of the next window: %+v", v)
 	}
 	// Another release of the same bug has a count of its own.
-	if v := p.decide(&occurrence{id: anID(1), release: "shop@2"}, t0); !v.forward || v.oneIn != 1 {
+	if v := p.decide(&occurrence{id: anID(1), release: "shop@2"}, t0, 1, nil); !v.forward || v.oneIn != 1 {
 		t.Errorf("first of another release: %+v", v)
 	}
 }
@@ -68,7 +68,7 @@ func TestStormOfAMillion(t *testing.T) {
 	now := t0
 	for _, which := range at {
 		now = now.Add(40 * time.Microsecond) // 25,000 a second
-		v := p.decide(&occurrence{id: anID(uint64(which)), release: fmt.Sprintf("shop@%d", which%4)}, now)
+		v := p.decide(&occurrence{id: anID(uint64(which)), release: fmt.Sprintf("shop@%d", which%4)}, now, 1, nil)
 		if v.forward {
 			forwarded[which]++
 			told += uint64(v.since)
@@ -112,10 +112,10 @@ func TestFloodOfFingerprintsCannotHideTheBusy(t *testing.T) {
 	var busy [20]uint64
 	for i := range 1_000_000 / slower {
 		now = now.Add(50 * time.Microsecond)
-		p.decide(&occurrence{id: anID(1000 + uint64(i)), release: fmt.Sprint("r", i)}, now)
+		p.decide(&occurrence{id: anID(1000 + uint64(i)), release: fmt.Sprint("r", i)}, now, 1, nil)
 		if i%100 == 0 {
 			k := uint64(i / 100 % len(busy))
-			p.decide(&occurrence{id: anID(k)}, now)
+			p.decide(&occurrence{id: anID(k)}, now, 1, nil)
 			busy[k]++
 		}
 		if n := p.table.len(); n > 10_000 {
@@ -142,10 +142,10 @@ func TestFloodOfRepeatedFingerprints(t *testing.T) {
 	for i := range 20_000 / slower {
 		for range 6 {
 			now = now.Add(time.Millisecond)
-			p.decide(&occurrence{id: anID(1000 + uint64(i))}, now)
+			p.decide(&occurrence{id: anID(1000 + uint64(i))}, now, 1, nil)
 		}
 		if i%10 == 0 {
-			p.decide(&occurrence{id: anID(1)}, now)
+			p.decide(&occurrence{id: anID(1)}, now, 1, nil)
 			want++
 		}
 	}
@@ -162,14 +162,14 @@ func TestProtectedAreKeptBySight(t *testing.T) {
 	p := core(Config{MaxFingerprints: 100, First: 1})
 	see := func(id uint64) {
 		for range 3 {
-			p.decide(&occurrence{id: anID(id)}, t0)
+			p.decide(&occurrence{id: anID(id)}, t0, 1, nil)
 		}
 	}
 	see(1)
 	for i := range uint64(60) {
 		see(10 + i)
 	}
-	p.decide(&occurrence{id: anID(1)}, t0) // seen again: now the freshest
+	p.decide(&occurrence{id: anID(1)}, t0, 1, nil) // seen again: now the freshest
 	for i := range uint64(75) {
 		see(1000 + i) // 80 may be protected
 	}
@@ -193,7 +193,7 @@ func TestMemoryPerFingerprint(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	for i := range 1_000_000 / slower * 2 {
 		o := occurrence{id: anID(uint64(i)), release: "shop@1"}
-		if p.decide(&o, t0).fresh {
+		if p.decide(&o, t0, 1, nil).fresh {
 			p.describe(o.key(), string(title))
 		}
 	}
@@ -212,8 +212,8 @@ func TestMemoryPerFingerprint(t *testing.T) {
 
 func TestIdleFingerprintsAreForgotten(t *testing.T) {
 	p := core(Config{})
-	p.decide(&occurrence{id: anID(1)}, t0)
-	p.decide(&occurrence{id: anID(2)}, t0.Add(20*time.Hour))
+	p.decide(&occurrence{id: anID(1)}, t0, 1, nil)
+	p.decide(&occurrence{id: anID(2)}, t0.Add(20*time.Hour), 1, nil)
 	p.sweep(t0.Add(25*time.Hour), false)
 	if g := p.groups(ByCount, 10, time.Time{}); len(g) != 1 || g[0].Fingerprint != anID(2).String() {
 		t.Errorf("groups %+v", g)
@@ -223,13 +223,13 @@ func TestIdleFingerprintsAreForgotten(t *testing.T) {
 func TestReleaseNamesAreTidied(t *testing.T) {
 	p := core(Config{MaxFingerprints: 100})
 	for i := range 5000 {
-		p.decide(&occurrence{id: anID(uint64(i)), release: fmt.Sprint("r", i)}, t0)
+		p.decide(&occurrence{id: anID(uint64(i)), release: fmt.Sprint("r", i)}, t0, 1, nil)
 	}
 	p.sweep(t0, false)
 	if n := len(p.table.names); n > 101 {
 		t.Errorf("%d names kept for 100 fingerprints", n)
 	}
-	p.decide(&occurrence{id: anID(9999), release: "shop@new"}, t0)
+	p.decide(&occurrence{id: anID(9999), release: "shop@new"}, t0, 1, nil)
 	for _, g := range p.groups(ByCount, 200, time.Time{}) {
 		if g.Fingerprint == anID(9999).String() && g.Releases[0] != "shop@new" {
 			t.Errorf("release %q", g.Releases)
@@ -240,16 +240,16 @@ func TestReleaseNamesAreTidied(t *testing.T) {
 func TestReloadKeepsCounts(t *testing.T) {
 	p := core(Config{First: 2})
 	for range 5 {
-		p.decide(&occurrence{id: anID(1)}, t0)
+		p.decide(&occurrence{id: anID(1)}, t0, 1, nil)
 	}
 	for i := range 500 {
-		p.decide(&occurrence{id: anID(10 + uint64(i))}, t0)
+		p.decide(&occurrence{id: anID(10 + uint64(i))}, t0, 1, nil)
 	}
 	p.configure(Config{First: 2, MaxFingerprints: 100}.withDefaults())
 	if n := p.table.len(); n != 100 {
 		t.Errorf("%d fingerprints after the bound was lowered to 100", n)
 	}
-	if v := p.decide(&occurrence{id: anID(1)}, t0); v.forward {
+	if v := p.decide(&occurrence{id: anID(1)}, t0, 1, nil); v.forward {
 		t.Error("the storm was forgotten by a reload")
 	}
 }
@@ -290,7 +290,7 @@ func TestClientIsToldToStop(t *testing.T) {
 				}
 				var v verdict
 				for range s.n {
-					v = p.decide(&occurrence{id: anID(s.id), client: newClientID("k", from)}, t0.Add(s.at))
+					v = p.decide(&occurrence{id: anID(s.id), client: newClientID("k", from)}, t0.Add(s.at), 1, nil)
 				}
 				if v.stop != s.want {
 					t.Errorf("step %d: told %v, want %v (%+v)", i+1, v.stop, s.want, v)
@@ -303,17 +303,17 @@ func TestClientIsToldToStop(t *testing.T) {
 func TestForgottenClientsAreNotTold(t *testing.T) {
 	p := core(Config{First: 5})
 	one := newClientID("k", netip.MustParseAddr("192.0.2.1"))
-	p.decide(&occurrence{id: anID(2), client: one}, t0) // another error, then it is forgotten
+	p.decide(&occurrence{id: anID(2), client: one}, t0, 1, nil) // another error, then it is forgotten
 	for i := range maxClients {
 		var a [4]byte
 		binary.BigEndian.PutUint32(a[:], 0x0a000000+uint32(i))
-		p.decide(&occurrence{id: anID(1), client: newClientID("k", netip.AddrFrom4(a))}, t0)
+		p.decide(&occurrence{id: anID(1), client: newClientID("k", netip.AddrFrom4(a))}, t0, 1, nil)
 	}
 	if p.clients.lru.Len() > maxClients {
 		t.Errorf("%d clients", p.clients.lru.Len())
 	}
 	for range 50 {
-		if p.decide(&occurrence{id: anID(1), client: one}, t0.Add(time.Second)).stop {
+		if p.decide(&occurrence{id: anID(1), client: one}, t0.Add(time.Second), 1, nil).stop {
 			t.Fatal("told, though it had sent another error a second ago")
 		}
 	}
@@ -336,7 +336,7 @@ func BenchmarkDecide(b *testing.B) {
 			for i := uint64(0); b.Loop(); i++ {
 				now = now.Add(time.Microsecond)
 				o.id = anID(bc.id(i))
-				p.decide(&o, now)
+				p.decide(&o, now, 1, nil)
 			}
 		})
 	}

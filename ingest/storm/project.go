@@ -52,6 +52,8 @@ type storm struct {
 	project                    *ingest.Project
 	publicKey                  *ingest.Key
 	eventID                    string
+	// shared says that all gateways count it together and one of them sums it up.
+	shared bool
 }
 
 func newProject(name string, cfg Config) *project {
@@ -76,6 +78,16 @@ type occurrence struct {
 	client              clientID
 	project             *ingest.Project
 	publicKey           *ingest.Key
+	title               string
+	clean               bool // the title has been scrubbed
+}
+
+// public is the key that sent it, "" without one.
+func (o *occurrence) public() string {
+	if o.publicKey == nil {
+		return ""
+	}
+	return o.publicKey.Public
 }
 
 // verdict is the decision on one error.
@@ -85,7 +97,7 @@ type verdict struct {
 	// the first of a window.
 	oneIn int
 	// since is how many were suppressed since the last that was forwarded.
-	since uint32
+	since uint64
 	// fresh says that the fingerprint has no title yet.
 	fresh bool
 	// stop says that the client should send no errors for a while.
@@ -99,8 +111,9 @@ func (o *occurrence) key() uint64 {
 	return binary.LittleEndian.Uint64(o.id[:8]) ^ maphash.String(releaseSeed, o.release)
 }
 
-// decide counts an occurrence and says what becomes of it.
-func (p *project) decide(o *occurrence, now time.Time) verdict {
+// decide counts an occurrence and says what becomes of it. shared is what all
+// gateways together say; without it this one decides, as one of share.
+func (p *project) decide(o *occurrence, now time.Time, share int, shared *ingest.Answer) verdict {
 	at := now.UnixNano()
 	key := o.key()
 	p.mu.Lock()
@@ -118,23 +131,33 @@ func (p *project) decide(o *occurrence, now time.Time) verdict {
 	}
 	e.inWindow++
 	st := p.storms[key]
-	if st != nil && at-st.lastSuppressed >= p.window {
+	if st != nil && (at-st.lastSuppressed >= p.window || st.shared != (shared != nil)) {
 		p.finish(st)
 		st = nil
 	}
-	switch over := int(e.inWindow) - p.cfg.First; {
-	case over <= 0:
-		v.forward = true
-	case over%p.cfg.ThenOneIn == 0:
-		v.forward, v.oneIn = true, p.cfg.ThenOneIn
+	over := int64(e.inWindow) - int64(max(1, p.cfg.First/share))
+	if shared != nil {
+		over = shared.Count - int64(p.cfg.First)
+		v.forward = shared.Passed
+	} else {
+		v.forward = over <= 0 || over%int64(p.cfg.ThenOneIn) == 0
 	}
 	if v.forward {
-		v.since, e.since = e.since, 0
+		if over > 0 {
+			v.oneIn = p.cfg.ThenOneIn
+		}
+		v.since, e.since = uint64(e.since), 0
+		if shared != nil {
+			v.since += uint64(shared.Since)
+		}
 		e.forwarded++
 	} else {
-		e.since++
+		if shared == nil { // otherwise all count them together
+			e.since++
+		}
 		if st == nil {
 			st = p.begin(e, o, at)
+			st.shared = shared != nil
 		}
 		st.lastSuppressed = at
 	}
@@ -186,9 +209,13 @@ func (p *project) begin(e *entry, o *occurrence, at int64) *storm {
 	return st
 }
 
-// finish ends a storm; its summary waits for the next sweep.
+// finish ends a storm; its summary waits for the next sweep. Of one that all
+// gateways share, it ends what this one knows of it.
 func (p *project) finish(st *storm) {
 	delete(p.storms, st.key)
+	if st.shared {
+		return
+	}
 	if e := p.table.find(st.key); e != nil && st.title == "" {
 		st.title = e.title
 	}

@@ -60,7 +60,7 @@ func TestGroupOrders(t *testing.T) {
 	p, now := newProject("shop", Config{}.withDefaults()), time.Unix(1_700_000_000, 0)
 	see := func(id byte, release string, n int, at time.Time) {
 		for range n {
-			p.decide(&occurrence{id: ID{id}, release: release}, at)
+			p.decide(&occurrence{id: ID{id}, release: release}, at, 1, nil)
 		}
 	}
 	see(1, "shop@1", 100, now)                   // most

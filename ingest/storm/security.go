@@ -62,28 +62,32 @@ func hostOf(s string) string {
 // security decides on a browser's security report. It has no place for tags,
 // and no SDK behind it that would obey a limit.
 func (c *Control) security(p *project, b *ingest.Batch, it *ingest.Item) {
-	ev := it.Event()
-	if ev == nil || p.off() {
+	if p.off() {
 		return
 	}
-	req, public := b.Request, ""
-	if req.Key != nil {
-		public = req.Key.Public
+	o, ok := c.finding(b, it)
+	if !ok {
+		return
 	}
-	f := ReadSecurity(ev)
-	o := occurrence{project: req.Project, publicKey: req.Key, id: f.ID, level: f.Level, client: newClientID(public+"/security", req.ClientIP)}
-	o.release, _ = it.Header.String("sentry_release")
-	o.env, _ = it.Header.String("sentry_environment")
-	v := p.decide(&o, req.ReceivedAt)
-	if v.fresh {
-		title := f.Title
-		if c.opts.Scrub != nil {
-			title = c.opts.Scrub(req.Project, title)
-		}
-		p.describe(o.key(), title)
-	}
-	if !v.forward {
+	if v := c.decide(p, b, it, &o); !v.forward {
 		b.Drop(it, schemas.Suppressed, Reason)
 		c.metrics.suppressed.WithLabelValues(p.name).Inc()
 	}
+}
+
+// finding reads a security report; ok is false when it cannot be read.
+func (c *Control) finding(b *ingest.Batch, it *ingest.Item) (o occurrence, ok bool) {
+	if asked, ok := b.Request.Ballot().Subject(ingest.StepStorm, it).(*occurrence); ok {
+		return *asked, true
+	}
+	ev := it.Event()
+	if ev == nil {
+		return o, false
+	}
+	f := ReadSecurity(ev)
+	o = occurrence{project: b.Request.Project, publicKey: b.Request.Key, id: f.ID, level: f.Level, title: f.Title}
+	o.client = newClientID(o.public()+"/security", b.Request.ClientIP)
+	o.release, _ = it.Header.String("sentry_release")
+	o.env, _ = it.Header.String("sentry_environment")
+	return o, true
 }

@@ -6,7 +6,6 @@ package config
 // its line here.
 var absent = map[string]string{
 	"spool.engine: jetstream": "use disk",
-	"limits.redis":            "remove it; each gateway limits alone",
 }
 
 // need reports a key that wants what this build does not have.
@@ -19,7 +18,4 @@ func (c *checker) need(key, what, shown string) {
 // checkAvailable reports everything that is wanted and absent.
 func (c *checker) checkAvailable() {
 	c.need("spool.engine", "spool.engine: "+c.Spool.Engine, c.Spool.Engine)
-	if c.Limits.Redis.URL != "" {
-		c.need("limits.redis.url", "limits.redis", "redis")
-	}
 }

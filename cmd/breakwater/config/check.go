@@ -110,6 +110,9 @@ func (c *checker) checkLimits() {
 				"lower it, or raise limits.decompressed_size")
 		}
 	}
+	if r := l.Redis; r.WhenAway == "stricter" && r.Gateways < 2 {
+		c.add("limits.redis.gateways", "must be given for when_away: stricter, which divides the limits by it", "say how many gateways share the limits, such as 3")
+	}
 	c.checkLimit("limits.per_ip", l.PerIP)
 	if l.PerIP.Burst < minBurst {
 		c.add("limits.per_ip.burst", fmt.Sprintf("%d would refuse a phone that comes back online: its SDK sends up to %d cached envelopes at once", l.PerIP.Burst, minBurst),

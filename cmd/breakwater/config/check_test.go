@@ -13,7 +13,6 @@ func TestAbsentParts(t *testing.T) {
 		line      int
 	}{
 		{"spool: {engine: jetstream, jetstream: {url: \"nats://a,nats://b,nats://c\"}}", "spool.engine", 1},
-		{"limits: {redis: {url: \"redis://u:s3cr3t@r:1\"}}", "limits.redis.url", 1},
 	}
 	if len(tests) != len(absent) {
 		t.Errorf("%d cases for %d absent parts", len(tests), len(absent))

@@ -104,6 +104,16 @@ type Limit struct {
 type Redis struct {
 	// Address as redis://[user:password@]host:port[/db] or rediss:// with TLS. When empty, or when Redis is away, each gateway limits alone.
 	URL Secret `yaml:"url" validate:"omitempty,redisurl"`
+	// What a request waits for Redis at most; then, and until Redis answers again, this gateway decides alone.
+	Timeout Duration `yaml:"timeout" validate:"between=5ms 2s"`
+	// While Redis is away: looser applies the full limits on each gateway, stricter the limits divided by gateways.
+	WhenAway string `yaml:"when_away" validate:"oneof=looser stricter"`
+	// How many gateways share the limits; stricter divides by it.
+	Gateways int `yaml:"gateways" validate:"min=1,max=1000"`
+	// What the keys in Redis begin with. Gateways with the same one share their limits.
+	Prefix string `yaml:"prefix" validate:"name"`
+	// What hashes of client addresses are keyed with, at least 16 characters and the same on every gateway. When empty, the first gateway makes one and keeps it in Redis.
+	Salt Secret `yaml:"salt" validate:"omitempty,min=16,max=512"`
 }
 
 // Spool is where accepted reports rest.

@@ -35,6 +35,7 @@ func defaults() *Config {
 			EventSize: 1 * mib, AttachmentSize: 100 * mib, AttachmentsPerEnvelope: 30, SessionsPerEnvelope: 100,
 			BeaconSize: Size(64 << 10), JSONDepth: 100, ReadTimeout: Duration(30 * time.Second),
 			PerIP: Limit{Rate: Rate{Count: 50, Per: time.Second}, Burst: 300},
+			Redis: Redis{Timeout: Duration(100 * time.Millisecond), WhenAway: "looser", Gateways: 1, Prefix: "breakwater"},
 		},
 		Spool: Spool{
 			Engine: "disk", Dir: spoolDir(DefaultDataDir), MaxSize: 10 * gib, MinFree: 512 * mib,

@@ -1,0 +1,170 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// pulse is how often a gateway says that it is alive, and learns what it may
+	// have missed.
+	pulse = time.Second
+	// aliveFor is how long a gateway counts as alive after its last word.
+	aliveFor = 5 * time.Second
+	// probeAfter and probeCap are the pauses between probes of a Redis that is away.
+	probeAfter = 100 * time.Millisecond
+	probeCap   = time.Second
+	// probeTime bounds a probe: nobody waits for it.
+	probeTime = time.Second
+	// saltFor is how long Redis keeps a salt that no gateway asks for any more.
+	saltFor = 30 * 24 * time.Hour
+)
+
+// circuit is closed (up) while Redis answers.
+type circuit struct {
+	up   atomic.Bool
+	mu   sync.Mutex  // serialises changes of state
+	once atomic.Bool // a state was logged
+	wake chan struct{}
+}
+
+// lost opens the circuit: from now on each gateway decides alone.
+func (f *Fleet) lost(err error) {
+	word := wordOf(err)
+	f.metrics.fail(word)
+	if !f.state.up.Load() && f.state.once.Load() {
+		return
+	}
+	f.state.mu.Lock()
+	defer f.state.mu.Unlock()
+	if f.ended.Err() != nil || !f.state.up.Swap(false) && f.state.once.Load() {
+		return
+	}
+	f.state.once.Store(true)
+	select {
+	case f.state.wake <- struct{}{}:
+	default:
+	}
+	mode := "looser: each gateway applies the full limits alone"
+	if f.opts.Stricter {
+		mode = "stricter: each gateway applies its part of the limits alone"
+	}
+	f.opts.Log.Warn().Str("cause", word).AnErr("error", f.redacted(err)).Str("meanwhile", mode).Msg("Redis is away, limits are not shared")
+}
+
+// found closes the circuit.
+func (f *Fleet) found() {
+	f.state.mu.Lock()
+	defer f.state.mu.Unlock()
+	if f.state.up.Swap(true) {
+		return
+	}
+	f.state.once.Store(true)
+	f.opts.Log.Info().Msg("Redis answers, limits are shared")
+}
+
+// wordOf is the closed word for a failure.
+func wordOf(err error) string {
+	var ne net.Error
+	switch {
+	case errors.Is(err, errLate), errors.Is(err, context.DeadlineExceeded), errors.As(err, &ne) && ne.Timeout():
+		return "timeout"
+	case answered(err):
+		return "refused"
+	}
+	return "connection"
+}
+
+// redacted is an error without what the URL may hold.
+func (f *Fleet) redacted(err error) error {
+	if ro, perr := redis.ParseURL(f.opts.URL); perr == nil && ro.Password != "" && strings.Contains(err.Error(), ro.Password) {
+		return errors.New("hidden, it holds the password")
+	}
+	return err
+}
+
+// watch says every second that this gateway is alive; while Redis is away it
+// probes until it answers.
+func (f *Fleet) watch() {
+	pause := pulse
+	for {
+		t := time.NewTimer(pause)
+		select {
+		case <-f.ended.Done():
+			t.Stop()
+			return
+		case <-f.state.wake: // it went away just now
+			t.Stop()
+			pause = probeAfter
+			continue
+		case <-t.C:
+		}
+		if f.probe(); f.Up() {
+			pause = pulse
+		} else {
+			pause = min(2*pause, probeCap)
+		}
+	}
+}
+
+// probe is the pulse: alive, salt, scripts, limits of upstreams. It decides
+// whether Redis can be asked.
+func (f *Fleet) probe() {
+	ctx, cancel := context.WithTimeout(f.ended, probeTime)
+	defer cancel()
+	p := f.rdb.Pipeline()
+	down := !f.Up()
+	if down {
+		f.load(ctx, p)
+	}
+	if !f.rests.Load() {
+		p.Set(ctx, f.prefix+"alive:"+f.name, "1", aliveFor)
+		p.Del(ctx, f.prefix+"rests:"+f.name)
+	}
+	var salt *redis.StringCmd
+	if f.opts.Salt == "" {
+		p.SetNX(ctx, f.prefix+"salt", string(*f.salt.Load()), saltFor)
+		p.Expire(ctx, f.prefix+"salt", saltFor)
+		salt = p.Get(ctx, f.prefix+"salt")
+	}
+	limits := p.EvalSha(ctx, f.scripts.limits.Hash(), []string{f.prefix + "upstreams"})
+	began := time.Now()
+	_, err := p.Exec(ctx)
+	if f.ended.Err() != nil {
+		return
+	}
+	if err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT") {
+		f.reload()
+		err = nil
+	}
+	if err == nil && down && time.Since(began) > f.opts.Timeout {
+		err = errLate // it answers, and too late for requests
+	}
+	if err != nil {
+		f.lost(err)
+		return
+	}
+	if salt != nil {
+		if s := []byte(salt.Val()); len(s) > 0 {
+			f.salt.Store(&s)
+		}
+	}
+	f.learn(limits)
+	f.found()
+}
+
+// reload sends the scripts to a Redis that has lost them.
+func (f *Fleet) reload() {
+	ctx, cancel := context.WithTimeout(f.ended, probeTime)
+	defer cancel()
+	p := f.rdb.Pipeline()
+	f.load(ctx, p)
+	_, _ = p.Exec(ctx) // the next pulse sees
+}

@@ -1,0 +1,165 @@
+package limit
+
+import (
+	"net/netip"
+	"time"
+
+	"breakwater/ingest"
+	"breakwater/schemas"
+)
+
+// Names of the steps of a request.
+const (
+	stepAddress = "address"
+	stepKey     = "key"
+)
+
+// Requests asks the fleet about the request itself: one token of its address and
+// one of its key, of buckets that all gateways share. This gateway's own
+// buckets, which AllowRequest asked before, stay the first line.
+func (l *Limiter) Requests() ingest.Planner { return requestSteps{l} }
+
+// Items asks the fleet about what Apply will charge.
+func (l *Limiter) Items() ingest.Planner { return itemSteps{l} }
+
+type requestSteps struct{ l *Limiter }
+
+var _ ingest.Judge = requestSteps{}
+
+// Plan is of ingest.Planner.
+func (s requestSteps) Plan(b *ingest.Batch, q *ingest.Ballot) {
+	req, st := b.Request, s.l.state.Load()
+	if st.addresses != nil && req.ClientIP.IsValid() {
+		q.Gate(stepAddress, ingest.Step{
+			Kind: ingest.StepBucket, After: ingest.Always, Private: true, Key: network(req.ClientIP) + "/" + req.Budget,
+			N: 1, Rate: st.perIP.PerSecond, Burst: int64(st.addressIn.burst),
+		})
+	}
+	if p := st.projects[req.Project.Name]; p != nil && p.keys != nil && req.Key != nil {
+		q.Gate(stepKey, ingest.Step{
+			Kind: ingest.StepBucket, After: ingest.Always, Key: req.Project.Name + ":" + req.Key.Public + "/" + req.Budget,
+			N: 1, Rate: p.config.PerKey.PerSecond, Burst: int64(p.perKey.burst),
+		})
+	}
+}
+
+// Judge refuses a request that other gateways have left no token for, in the
+// words of AllowRequest.
+func (s requestSteps) Judge(b *ingest.Batch, q *ingest.Ballot) *ingest.Rejection {
+	req := b.Request
+	if a, ok := q.Answer(ingest.StepBucket, stepAddress); ok && !a.Passed {
+		return s.l.refuse(req, ReasonPerIP, s.l.subject(req.ClientIP), a.Wait)
+	}
+	if a, ok := q.Answer(ingest.StepBucket, stepKey); ok && !a.Passed {
+		return s.l.refuse(req, ReasonPerKey, keyName(req.Key), a.Wait)
+	}
+	return nil
+}
+
+// network is what an address is limited by: itself, or its /64.
+func network(a netip.Addr) string {
+	a = a.Unmap().WithZone("")
+	if a.Is4() {
+		return a.String()
+	}
+	p, err := a.Prefix(64)
+	if err != nil {
+		return a.String()
+	}
+	return p.Addr().String()
+}
+
+type itemSteps struct{ l *Limiter }
+
+var _ ingest.Judge = itemSteps{}
+
+// Plan is of ingest.Planner. What is refused without asking, because an upstream
+// said so or a quota is known to be used up, is not asked about.
+func (s itemSteps) Plan(b *ingest.Batch, q *ingest.Ballot) {
+	name, now := b.Request.Project.Name, b.Request.ReceivedAt
+	p := s.l.state.Load().projects[name]
+	if p == nil {
+		return
+	}
+	var upstream []schemas.RateLimit
+	if s.l.opts.Upstream != nil {
+		upstream = active(s.l.opts.Upstream.Limits(name, now), now)
+	}
+	carrier := ingest.Always // the unit that takes dependent items along
+	for _, u := range unitsOf(b, q.Alive) {
+		quota, counted := p.quota[u.category]
+		rate, limited := p.categories[u.category]
+		if !counted && !limited || covered(upstream, u.category, now) {
+			continue
+		}
+		n := int64(max(u.quantity, 1))
+		first := u.items[0]
+		step := ingest.Step{Kind: ingest.StepItems, After: q.Before(first), Key: name + ":" + string(u.category), N: n}
+		if storm := q.Last(ingest.StepStorm, first); storm != ingest.Always {
+			step.After = storm
+		}
+		switch {
+		case !first.Type.Dependent || first.Type.Main || b.Many:
+		case carrier != ingest.Always:
+			step.After = carrier
+		default: // what takes it along may be suppressed
+			if main := b.Main(); main != nil {
+				step.After = q.Last(ingest.StepStorm, main)
+			}
+		}
+		if limited {
+			step.Rate, step.Burst = rate.gcra.rate, int64(rate.gcra.burst)
+		}
+		if counted {
+			known, fresh, ok := quota.counter.offer(quota.quota, now, n)
+			if !ok {
+				continue
+			}
+			period := quota.quota.Period
+			step.Quota = ingest.StepQuota{
+				Key:   name + ":" + string(u.category) + ":" + string(period) + ":" + period.start(now).Format("2006-01-02"),
+				Limit: quota.quota.Limit, Known: known, New: fresh, Until: period.end(now),
+			}
+		}
+		i := q.Add(first, step)
+		if u.carries && i >= 0 {
+			carrier = i
+		}
+	}
+}
+
+func covered(limits []schemas.RateLimit, c schemas.Category, now time.Time) bool {
+	for _, l := range limits {
+		if l.Covers(c, now) {
+			return true
+		}
+	}
+	return false
+}
+
+// Judge writes down what the fleet said about quotas. It refuses nothing: Apply
+// does.
+func (s itemSteps) Judge(b *ingest.Batch, q *ingest.Ballot) *ingest.Rejection {
+	p := s.l.state.Load().projects[b.Request.Project.Name]
+	if p == nil {
+		return nil
+	}
+	for _, it := range b.Items {
+		step, ok := q.Step(ingest.StepItems, it)
+		if !ok || step.Quota.Key == "" {
+			continue
+		}
+		quota, ok := p.quota[it.Category]
+		if !ok {
+			continue
+		}
+		answer, ok := q.Answer(ingest.StepItems, it)
+		took := int64(0)
+		if ok && answer.Passed {
+			took = step.N
+		}
+		quota.counter.learn(quota.quota.Period, b.Request.ReceivedAt, step.Quota.New, took, answer.Used, ok)
+		s.l.quotas.touched()
+	}
+	return nil
+}
