@@ -46,6 +46,9 @@ type Config struct {
 	Pending func(spool.Destination) int64
 	// Tap is told of every attempt. Optional.
 	Tap Tap
+	// Quieted is told when an upstream without limits of its own asked for quiet,
+	// and until when; see Relay.Quiet. It must be quick. Optional.
+	Quieted func(dst spool.Destination, until time.Time)
 }
 
 // Tap watches attempts, for a live view. It is called from the workers and

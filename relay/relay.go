@@ -205,6 +205,25 @@ func (r *Relay) Status() []Status {
 	return list
 }
 
+// Quiet leaves a destination alone until then, because its upstream has asked
+// another gateway to: no record is claimed for it. It never shortens a quiet.
+func (r *Relay) Quiet(dst spool.Destination, until time.Time) {
+	r.mu.Lock()
+	q := r.queues[dst]
+	r.mu.Unlock()
+	if q == nil {
+		return
+	}
+	now := r.cfg.Now()
+	until = q.believe(until, now)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if until.After(now) && until.After(q.quiet) {
+		q.quiet = until
+		q.shutGate()
+	}
+}
+
 // snapshot is the queues, ordered by name.
 func (r *Relay) snapshot() []*queue {
 	r.mu.Lock()

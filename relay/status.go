@@ -91,8 +91,10 @@ func (q *queue) note(m *schemas.Meta, v verdict, probe bool) {
 	q.mu.Lock()
 	var opened, recovered bool
 	var outage time.Duration
+	var quiet time.Time
 	if v.err != nil && v.err.Class == Held && !q.limiter() {
-		q.quiet = q.believe(v.err.Until, now)
+		quiet = q.believe(v.err.Until, now)
+		q.quiet = quiet
 		q.shutGate()
 	}
 	if v.err != nil && v.err.away() {
@@ -104,6 +106,9 @@ func (q *queue) note(m *schemas.Meta, v verdict, probe bool) {
 	}
 	next := q.circuit.next
 	q.mu.Unlock()
+	if tell := q.relay.cfg.Quieted; tell != nil && !quiet.IsZero() {
+		tell(q.dc.Destination, quiet)
+	}
 
 	switch {
 	case opened:

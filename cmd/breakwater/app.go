@@ -17,6 +17,7 @@ import (
 
 	"breakwater/cmd/breakwater/config"
 	"breakwater/cmd/breakwater/console"
+	"breakwater/cmd/breakwater/fleet"
 	"breakwater/cmd/breakwater/logs"
 	"breakwater/ingest"
 	"breakwater/ingest/auth"
@@ -65,6 +66,7 @@ type app struct {
 	canaries canaries
 	watcher  *watcher // of the item stream
 
+	fleet     *fleet.Fleet // nil where limits.redis is not configured
 	spool     spool.Engine
 	moving    *move // of what another engine holds; nil for nothing
 	relay     *relay.Relay
@@ -91,6 +93,9 @@ func newApp(path string, cfg *config.Config, env config.Lookup, log zerolog.Logg
 		if err != nil && a.spool != nil {
 			err = errors.Join(err, a.moving.close(), a.spool.Close())
 		}
+		if err != nil && a.fleet != nil {
+			err = errors.Join(err, a.fleet.Close())
+		}
 	}()
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(), spoolInfo(cfg))
 	a.ledger = newLedger(a.registry)
@@ -114,9 +119,14 @@ func newApp(path string, cfg *config.Config, env config.Lookup, log zerolog.Logg
 	// The way out.
 	a.limits = sentry.NewLimits()
 	a.relay, err = relay.New(relay.Config{
-		Log: log.With().Str("part", "relay").Logger(), Registerer: a.registry, ShutdownTimeout: cfg.Server.ShutdownTimeout.Duration(), Pending: a.pending, Tap: a.canaries,
+		Log: log.With().Str("part", "relay").Logger(), Registerer: a.registry, ShutdownTimeout: cfg.Server.ShutdownTimeout.Duration(), Pending: a.pending, Tap: a.canaries, Quieted: a.quieted,
 	}, a.spool)
 	if err != nil {
+		return a, err
+	}
+
+	// Who decides with us.
+	if err = a.newFleet(cfg); err != nil {
 		return a, err
 	}
 
@@ -149,7 +159,10 @@ func newApp(path string, cfg *config.Config, env config.Lookup, log zerolog.Logg
 	}
 	a.reloader = config.NewReloader(path, env, cfg, a.apply, a.now, a.registry)
 	a.inside = a.console()
-	return a, a.apply(cfg)
+	if err = a.apply(cfg); err == nil && a.fleet != nil {
+		a.fleet.Start()
+	}
+	return a, err
 }
 
 // newStages makes the stages; apply configures them.
@@ -157,7 +170,7 @@ func (a *app) newStages(cfg *config.Config) (err error) {
 	part := func(name string) zerolog.Logger { return a.log.With().Str("part", name).Logger() }
 	a.limiter, err = limit.New(limit.Options{
 		QuotaFile: dataFile(cfg, "quotas.json"), Upstream: &a.upstreams, Registerer: a.registry, Log: part("limit"),
-		ShowAddresses: !cfg.Scrub.IP,
+		ShowAddresses: !cfg.Scrub.IP, Fleet: a.shared(),
 	})
 	if err != nil {
 		return err
@@ -165,7 +178,7 @@ func (a *app) newStages(cfg *config.Config) (err error) {
 	a.filter, a.sampler, a.release = filter.New(), sample.New(), release.New(a.now)
 	a.scrubber = scrub.New(a.registry, spooler{a.spool})
 	mark := func(b *ingest.Batch, fingerprint, release string) { b.Fingerprint, b.Release = fingerprint, release }
-	a.storm, err = storm.New(storm.Options{Emit: a.emit, Mark: mark, Scrub: a.scrubTitle, Registerer: a.registry, Log: part("storm")})
+	a.storm, err = storm.New(storm.Options{Emit: a.emit, Mark: mark, Scrub: a.scrubTitle, Fleet: a.shared(), Project: a.projectNamed, Registerer: a.registry, Log: part("storm")})
 	if err != nil {
 		return err
 	}
@@ -191,22 +204,27 @@ func (a *app) newMemories() error {
 	if err != nil {
 		return err
 	}
-	a.crashes = ingest.NewRepeats(ingest.RepeatsOptions{Endpoint: "crash", TTL: crash.RememberFor, Max: crash.RememberMax, Now: a.now, Metrics: m})
-	a.batches = ingest.NewRepeats(ingest.RepeatsOptions{Endpoint: "faro", TTL: faro.RememberFor, Max: faro.RememberMax, Now: a.now, Metrics: m})
+	a.crashes = ingest.NewRepeats(ingest.RepeatsOptions{Endpoint: "crash", TTL: crash.RememberFor, Max: crash.RememberMax, Now: a.now, Metrics: m, Fleet: a.shared()})
+	a.batches = ingest.NewRepeats(ingest.RepeatsOptions{Endpoint: "faro", TTL: faro.RememberFor, Max: faro.RememberMax, Now: a.now, Metrics: m, Fleet: a.shared()})
 	return nil
 }
 
 // stages are the decisions between a decoded request and the spool. Validity
-// first; then what is not wanted at all; then what is measured, before anything
+// first; then what is not wanted at all; then, of several gateways, what all
+// of them know; then what is measured, before anything
 // is thinned out; then the thinning; then the quota, which so counts what is
 // kept; scrubbing last, on what is about to rest and leave. What counts or thins
 // out people's reports does not see an operator's probes.
 func (a *app) stages() []ingest.Stage {
 	users := ingest.ForUsers
-	return []ingest.Stage{
-		a.release, a.filter, users(a.health), users(a.vitals.FromSentry()), users(a.sampler), users(a.storm), a.limiter, a.scrubber,
-		users(a.storm.Samples()), // of what is stored, as it is stored
+	list := []ingest.Stage{a.release, a.filter}
+	if a.fleet != nil {
+		list = append(list, a.together())
 	}
+	return append(list,
+		users(a.health), users(a.vitals.FromSentry()), users(a.sampler), users(a.storm), a.limiter, a.scrubber,
+		users(a.storm.Samples()), // of what is stored, as it is stored
+	)
 }
 
 func (a *app) edgeSettings(cfg *config.Config) (ingest.Settings, error) {

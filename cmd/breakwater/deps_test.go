@@ -56,7 +56,7 @@ var layers = []layer{
 
 // suite are the packages that are tests in other clothes: only tests and the
 // load tool may import them, whatever a layer says.
-var suite = []string{"relay/relaytest", "relay/spool/spooltest", "relay/spool/jetstream/natstest"}
+var suite = []string{"relay/relaytest", "relay/spool/spooltest", "relay/spool/jetstream/natstest", "cmd/breakwater/redistest"}
 
 // never lists modules that are in go.mod as a tool of the tests, run as
 // processes: nothing of ours may import them, tests neither.
@@ -78,6 +78,8 @@ var libraries = []only{
 	{"github.com/yuin/goldmark", []string{"cmd/breakwater/monitoring"}, "Markdown is how runbooks are written; pages are templates"},
 	{"github.com/mikelolasagasti/xz", []string{"ingest/minidump"}, "only crash uploaders pack with xz"},
 	{"github.com/tinylib/msgp", []string{"ingest/minidump"}, "only sentry-native speaks MessagePack, beside its dumps"},
+	{"github.com/redis/go-redis/v9", []string{"cmd/breakwater/fleet"}, "what gateways decide together is asked of one interface; who keeps it can change"},
+	{"github.com/go-redis/redis_rate/v10", []string{"cmd/breakwater/fleet"}, "its script is a part of ours"},
 	{"gopkg.in/natefinch/lumberjack.v2", []string{"cmd/breakwater/logs"}, "it is for the gateway's own log; a destination must know when its lines are on disk"},
 	{"github.com/coreos/go-systemd", []string{"cmd/breakwater"}, "only the process has a service manager"},
 	{"github.com/alecthomas/kong", []string{"cmd/breakwater", "cmd/loadgen"}, "a command line belongs to a command"},

@@ -157,11 +157,17 @@ func (a *app) stop() error {
 	a.storm.Close(a.now())   // emits the last summaries: before the spool closes
 	a.reports.flush(a.now()) // and what was dropped since the last report
 	keep(a.relay.Shutdown(ctx))
+	if a.fleet != nil {
+		a.fleet.Rest()
+	}
 	keep(a.vitals.SaveFile(dataFile(a.reloader.Current(), "vitals.bin")))
 	keep(a.health.SaveFile(dataFile(a.reloader.Current(), "health.bin")))
 	keep(a.limiter.Close())
 	keep(a.moving.close())
 	keep(a.spool.Close())
+	if a.fleet != nil {
+		keep(a.fleet.Close())
+	}
 	if a.admin != nil {
 		keep(a.admin.Close()) // last: it shows how the shutdown goes
 	}

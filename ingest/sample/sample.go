@@ -79,23 +79,32 @@ func (s *Sampler) Apply(b *ingest.Batch) error {
 		return nil
 	}
 	for _, it := range b.Items {
-		if !it.Alive() {
-			continue
-		}
-		keep := true
-		switch it.Header.Type {
-		case "transaction":
-			keep = kept(c.Transaction, func() string { return traceID(b, it) })
-		case "replay_event", "replay_recording", "replay_video":
-			keep = kept(c.Replay, func() string { return replayID(b) })
-		case "session", "sessions":
-			keep = kept(c.Session, func() string { return sessionID(it) })
-		}
-		if !keep {
+		if it.Alive() && !c.keeps(b, it) {
 			b.Drop(it, schemas.Suppressed, Reason)
 		}
 	}
 	return nil
+}
+
+// Drops tells whether Apply would drop an item.
+func (s *Sampler) Drops(b *ingest.Batch, it *ingest.Item) bool {
+	if b.Request.Project == nil {
+		return false
+	}
+	c, ok := (*s.projects.Load())[b.Request.Project.Name]
+	return ok && c != KeepAll && !c.keeps(b, it)
+}
+
+func (c Config) keeps(b *ingest.Batch, it *ingest.Item) bool {
+	switch it.Header.Type {
+	case "transaction":
+		return kept(c.Transaction, func() string { return traceID(b, it) })
+	case "replay_event", "replay_recording", "replay_video":
+		return kept(c.Replay, func() string { return replayID(b) })
+	case "session", "sessions":
+		return kept(c.Session, func() string { return sessionID(it) })
+	}
+	return true
 }
 
 // kept asks for the id only when the share leaves a choice.

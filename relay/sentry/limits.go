@@ -23,6 +23,16 @@ const limitCap = 24 * time.Hour
 type Limits struct {
 	mu     sync.Mutex
 	scopes map[string]map[schemas.Category]limit
+	tell   func([]Learned)
+}
+
+// Learned is one limit of a registry: what of Category is for Scope waits until
+// then. The category "" stands for all.
+type Learned struct {
+	Scope    string
+	Category schemas.Category
+	Reason   string
+	Until    time.Time
 }
 
 type limit struct {
@@ -57,6 +67,49 @@ func (l *Limits) Learn(d schemas.DSN, limits []schemas.RateLimit, now time.Time)
 	if len(limits) == 0 {
 		return
 	}
+	fresh, tell := l.note(d, limits, now)
+	if tell != nil && len(fresh) > 0 {
+		tell(fresh)
+	}
+}
+
+// Tell has f told of every limit that Learn notes: for other gateways. f must be
+// quick. Call it before the first Learn.
+func (l *Limits) Tell(f func([]Learned)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tell = f
+}
+
+// maxAdopted bounds the scopes taken over from others, and slack is by how much
+// a limit taken over must be longer to count as another one.
+const (
+	maxAdopted = 10_000
+	slack      = time.Second
+)
+
+// Adopt notes limits that others have learned. They are believed as long as own
+// ones, and never shorten one.
+func (l *Limits) Adopt(list []Learned, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range list {
+		if latest := now.Add(limitCap); a.Until.After(latest) {
+			a.Until = latest
+		}
+		ends := l.scopes[a.Scope]
+		if !now.Before(a.Until) || ends == nil && len(l.scopes) >= maxAdopted || ends[a.Category].until.Add(slack).After(a.Until) {
+			continue
+		}
+		if ends == nil {
+			ends = map[schemas.Category]limit{}
+			l.scopes[a.Scope] = ends
+		}
+		ends[a.Category] = limit{a.Until, reasonWord(a.Reason)}
+	}
+}
+
+func (l *Limits) note(d schemas.DSN, limits []schemas.RateLimit, now time.Time) (fresh []Learned, tell func([]Learned)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, rl := range limits {
@@ -79,9 +132,11 @@ func (l *Limits) Learn(d schemas.DSN, limits []schemas.RateLimit, now time.Time)
 		for _, c := range categories {
 			if rl.Until.After(ends[c].until) {
 				ends[c] = limit{rl.Until, reasonWord(rl.Reason)}
+				fresh = append(fresh, Learned{key, c, ends[c].reason, rl.Until})
 			}
 		}
 	}
+	return fresh, l.tell
 }
 
 // Active are the limits in force for a DSN, of all scopes, longest first.

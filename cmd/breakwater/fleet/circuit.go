@@ -134,7 +134,7 @@ func (f *Fleet) probe() {
 		p.Expire(ctx, f.prefix+"salt", saltFor)
 		salt = p.Get(ctx, f.prefix+"salt")
 	}
-	limits := p.EvalSha(ctx, f.scripts.limits.Hash(), []string{f.prefix + "upstreams"})
+	limits := p.EvalSha(ctx, f.scripts.limits.sha, []string{f.prefix + "upstreams"})
 	began := time.Now()
 	_, err := p.Exec(ctx)
 	if f.ended.Err() != nil {

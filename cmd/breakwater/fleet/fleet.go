@@ -82,8 +82,7 @@ var _ ingest.Fleet = (*Fleet)(nil)
 // answers the next one gathers.
 const senders = 2
 
-// New makes a fleet, tries to reach Redis once, and goes on by itself until
-// Close. That Redis is away is no error; a URL that cannot be read is, and a
+// New makes a fleet and tries to reach Redis once. That Redis is away is no error; a URL that cannot be read is, and a
 // metric that could not be registered.
 func New(o Options) (*Fleet, error) {
 	ro, err := redis.ParseURL(o.URL)
@@ -123,18 +122,23 @@ func New(o Options) (*Fleet, error) {
 	f.state.wake = make(chan struct{}, 1)
 	ro.DialTimeout, ro.ReadTimeout, ro.WriteTimeout, ro.PoolTimeout = dialTimeout, o.Timeout, o.Timeout, o.Timeout
 	ro.ContextTimeoutEnabled, ro.MaxRetries, ro.ClientName = true, -1, "breakwater"
-	ro.PoolSize, ro.MinIdleConns = senders+2, senders
+	ro.PoolSize = senders + 4
 	ro.DisableIdentity, ro.MaintNotificationsConfig = true, &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	redis.SetLogger(quietLog{o.Log})
 	f.rdb = redis.NewClient(ro)
 	f.ended, f.end = context.WithCancel(context.Background())
 	f.probe() // so that the first request finds it
+	return f, nil
+}
+
+// Start lets it work: before it, nothing is answered, and nobody is called but
+// Options.Learned by New.
+func (f *Fleet) Start() {
 	for range senders {
 		f.ending.Go(f.send)
 	}
 	f.ending.Go(f.watch)
 	f.ending.Go(f.listen)
-	return f, nil
 }
 
 // DefaultTimeout is what a request waits for Redis at most.
@@ -193,7 +197,7 @@ func (f *Fleet) Ask(steps []ingest.Step) (answers []ingest.Answer, ok bool) {
 	}
 	keys, args := f.encode(steps, f.opts.Now())
 	reply, err := f.do(f.opts.Timeout, func(ctx context.Context, p redis.Pipeliner) redis.Cmder {
-		return p.EvalSha(ctx, f.scripts.steps.Hash(), keys, args...)
+		return p.EvalSha(ctx, f.scripts.steps.sha, keys, args...)
 	})
 	if err == nil {
 		answers, err = decode(steps, reply.(*redis.Cmd).Val())
@@ -216,7 +220,7 @@ func (f *Fleet) Keep(key string, ttl time.Duration) {
 // Release is of ingest.Fleet.
 func (f *Fleet) Release(key string) {
 	f.tell(func(ctx context.Context, p redis.Pipeliner) redis.Cmder {
-		return p.EvalSha(ctx, f.scripts.release.Hash(), []string{f.prefix + "claim:" + key}, f.name)
+		return p.EvalSha(ctx, f.scripts.release.sha, []string{f.prefix + "claim:" + key}, f.name)
 	})
 }
 

@@ -2,7 +2,9 @@ package fleet
 
 import (
 	"context"
-	_ "embed" // the scripts
+	"crypto/sha1" // Redis names scripts by it
+	_ "embed"     // the scripts
+	"encoding/hex"
 	"errors"
 	"strings"
 
@@ -24,10 +26,19 @@ var (
 )
 
 // scripts are what Redis has to know.
-type scripts struct{ steps, ended, upstream, limits, release *redis.Script }
+type scripts struct{ steps, ended, upstream, limits, release script }
 
-func (s scripts) all() []*redis.Script {
-	return []*redis.Script{s.steps, s.ended, s.upstream, s.limits, s.release}
+func (s scripts) all() []script {
+	return []script{s.steps, s.ended, s.upstream, s.limits, s.release}
+}
+
+// script is one, and what Redis calls it. (The library's own type forgets its
+// hash when it is loaded in a pipeline.)
+type script struct{ text, sha string }
+
+func newScript(text string) script {
+	sum := sha1.Sum([]byte(text))
+	return script{text, hex.EncodeToString(sum[:])}
 }
 
 // newScripts puts redis_rate's script, as a function, into ours: its arithmetic
@@ -38,8 +49,8 @@ func newScripts() (scripts, error) {
 		return scripts{}, err
 	}
 	return scripts{
-		steps: redis.NewScript(strings.Replace(stepsText, "--GCRA--", gcra, 1)), ended: redis.NewScript(endedText),
-		upstream: redis.NewScript(upstreamText), limits: redis.NewScript(limitsText), release: redis.NewScript(releaseText),
+		steps: newScript(strings.Replace(stepsText, "--GCRA--", gcra, 1)), ended: newScript(endedText),
+		upstream: newScript(upstreamText), limits: newScript(limitsText), release: newScript(releaseText),
 	}, nil
 }
 

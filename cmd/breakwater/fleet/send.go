@@ -165,7 +165,7 @@ func (f *Fleet) pipeline(calls []*call, first func(context.Context, redis.Pipeli
 // load sends every script.
 func (f *Fleet) load(ctx context.Context, p redis.Pipeliner) {
 	for _, s := range f.scripts.all() {
-		s.Load(ctx, p)
+		p.ScriptLoad(ctx, s.text)
 	}
 }
 

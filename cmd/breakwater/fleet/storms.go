@@ -18,7 +18,7 @@ const (
 
 // Ended is of ingest.Fleet.
 func (f *Fleet) Ended(ctx context.Context) ([]ingest.EndedStorm, error) {
-	cmd := f.rdb.EvalSha(ctx, f.scripts.ended.Hash(), []string{f.prefix + "storms"}, storms, tellWithin.Milliseconds())
+	cmd := f.rdb.EvalSha(ctx, f.scripts.ended.sha, []string{f.prefix + "storms"}, storms, tellWithin.Milliseconds())
 	rows, err := cmd.Slice()
 	if err != nil {
 		return nil, fmt.Errorf("asking for storms that ended: %w", err)

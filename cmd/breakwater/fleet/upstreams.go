@@ -25,7 +25,7 @@ func (f *Fleet) Announce(list []Limit) {
 		return
 	}
 	f.tell(func(ctx context.Context, p redis.Pipeliner) redis.Cmder {
-		return p.EvalSha(ctx, f.scripts.upstream.Hash(), []string{f.prefix + "upstreams"}, args...)
+		return p.EvalSha(ctx, f.scripts.upstream.sha, []string{f.prefix + "upstreams"}, args...)
 	})
 }
 
@@ -82,5 +82,5 @@ func (f *Fleet) listen() {
 func (f *Fleet) askLimits() {
 	ctx, cancel := context.WithTimeout(f.ended, probeTime)
 	defer cancel()
-	f.learn(f.rdb.EvalSha(ctx, f.scripts.limits.Hash(), []string{f.prefix + "upstreams"}))
+	f.learn(f.rdb.EvalSha(ctx, f.scripts.limits.sha, []string{f.prefix + "upstreams"}))
 }
