@@ -101,7 +101,7 @@ func newApp(path string, cfg *config.Config, env config.Lookup, log zerolog.Logg
 	a.ledger = newLedger(a.registry)
 	a.watcher = newWatcher(a)
 	a.canaries = newCanaries(a.registry, a.now)
-	if a.salt, err = installationSalt(dataFile(cfg, "salt")); err != nil {
+	if a.salt, err = saltOf(env, dataFile(cfg, "salt")); err != nil {
 		return a, err
 	}
 

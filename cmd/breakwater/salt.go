@@ -2,14 +2,34 @@ package main
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"breakwater/cmd/breakwater/config"
 )
 
 const saltSize = 32
+
+// saltVariable names the environment variable that gives several gateways the
+// same salt, so that the same value hashes alike on all of them.
+const saltVariable = "BREAKWATER_SALT"
+
+// saltOf is the salt of the environment, else that of the data directory.
+func saltOf(env config.Lookup, path string) ([]byte, error) {
+	text, ok := env(saltVariable)
+	if !ok || text == "" {
+		return installationSalt(path)
+	}
+	if len(text) < saltSize {
+		return nil, fmt.Errorf("%s has fewer than %d characters; make one with: openssl rand -hex 32", saltVariable, saltSize)
+	}
+	sum := sha256.Sum256([]byte(text))
+	return sum[:], nil
+}
 
 // installationSalt is what hashes of personal data are keyed with: made at the
 // first start, kept in the data directory, so that the same value hashes alike
