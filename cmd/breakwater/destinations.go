@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
+	"net/netip"
+	"net/url"
 	"os"
 	"time"
 
@@ -80,6 +82,7 @@ func destination(p *config.Project, u config.Upstream, limits *sentry.Limits, no
 			return nil, fmt.Errorf("ca_file: %w", err)
 		}
 	}
+	u.Encoding = encodingOf(u)
 	switch u.Type {
 	case "sentry":
 		return sentry.New(sentry.Config{
@@ -116,6 +119,27 @@ func destination(p *config.Project, u config.Upstream, limits *sentry.Limits, no
 		return file.New(file.Config{Path: u.Path, MaxSize: u.MaxSize.Bytes(), Keep: u.Keep, FullEvent: u.FullEvent})
 	}
 	return nil, fmt.Errorf("type %s is unknown", u.Type)
+}
+
+// encodingOf settles what auto is: gzip, but none to an address of this
+// machine. Compressing an error of 4 KB costs more than sending it over
+// loopback, twice over (the receiver has to undo it).
+func encodingOf(u config.Upstream) string {
+	if u.Encoding != "auto" {
+		return u.Encoding
+	}
+	address := u.URL
+	if u.Type == "sentry" {
+		address = u.DSN.Reveal()
+	}
+	at, err := url.Parse(address)
+	if err != nil {
+		return "gzip"
+	}
+	if ip, err := netip.ParseAddr(at.Hostname()); at.Hostname() == "localhost" || err == nil && ip.Unmap().IsLoopback() {
+		return "none"
+	}
+	return "gzip"
 }
 
 // keyOf names an upstream's configuration: another key, another destination. A

@@ -18,6 +18,7 @@ type benchCmd struct {
 	Rate       float64       `help:"Open loop: requests per second over all connections. 0: closed loop, as fast as it goes." default:"0"`
 	Size       string        `help:"Bytes of an envelope." default:"4096"`
 	Attachment int           `help:"KiB of an attachment." default:"300"`
+	Encoding   string        `help:"Compression on the way to the upstream: auto (none, for it is on this machine), gzip, zstd, none." enum:"auto,gzip,zstd,none" default:"auto"`
 	Histogram  bool          `help:"Also draw the histogram of each cell's latency."`
 	JSON       bool          `help:"Print the report as JSON."`
 }
@@ -53,6 +54,10 @@ func (b *benchCmd) Run() error {
 		return err
 	}
 	defer gw.cleanup()
+	gw.encoding = b.Encoding
+	if err := gw.writeConfig(); err != nil {
+		return err
+	}
 	up := newSink(false)
 	if err := up.serve(gw.upstreams[0]); err != nil {
 		return err

@@ -26,6 +26,7 @@ type gateway struct {
 	env                      []string
 	limits                   string // further keys of the limits section
 	spool                    string // keys of the spool section beside dir
+	encoding                 string // of requests to the upstreams; empty for the gateway's default
 	data                     string // where its data lies; dir when empty
 }
 
@@ -86,8 +87,12 @@ func (g *gateway) writeConfig() error {
 		limits += ", " + g.limits
 	}
 	var ups strings.Builder
+	encoding := ""
+	if g.encoding != "" {
+		encoding = ", encoding: " + g.encoding
+	}
 	for i, addr := range g.upstreams {
-		fmt.Fprintf(&ups, "      - {name: up%d, type: sentry, dsn: \"http://%s@%s/1\", concurrency: 16}\n", i, g.key, addr)
+		fmt.Fprintf(&ups, "      - {name: up%d, type: sentry, dsn: \"http://%s@%s/1\", concurrency: 16%s}\n", i, g.key, addr, encoding)
 	}
 	text := fmt.Sprintf(gatewayConfig, g.public, g.private, limits, g.spoolDir(), g.spool, g.key, ups.String(), stormKey, ups.String())
 	return os.WriteFile(g.config, []byte(text), 0o600)

@@ -71,7 +71,7 @@ func DefaultProject() Project {
 // upstream without a name is named after its type.
 func DefaultUpstream() Upstream {
 	return Upstream{
-		Type: "sentry", Encoding: "gzip", Concurrency: 8, Timeout: Duration(10 * time.Second),
+		Type: "sentry", Encoding: "auto", Concurrency: 8, Timeout: Duration(10 * time.Second),
 		Network: "udp", Facility: "user", MaxSize: 100 * mib, Keep: 5,
 	}
 }

@@ -60,8 +60,8 @@ type Upstream struct {
 	Timeout Duration `yaml:"timeout" validate:"between=100ms 10m"`
 	// Attempts before a report becomes a dead letter; 0 tries until spool.max_age.
 	MaxAttempts int `yaml:"max_attempts" validate:"min=0,max=1000000"`
-	// For sentry, elasticsearch, loki and otlp: compression of requests, gzip, zstd or none.
-	Encoding string `yaml:"encoding" validate:"oneof=gzip zstd none"`
+	// For sentry, elasticsearch, loki and otlp: compression of requests, gzip, zstd or none; auto is gzip, but none to an upstream on this machine, where compressing costs more than it saves.
+	Encoding string `yaml:"encoding" validate:"oneof=auto gzip zstd none"`
 	// For sentry: where to. When empty, reports are held in the spool until a DSN is given.
 	DSN Secret `yaml:"dsn" validate:"omitempty,dsn"`
 	// For elasticsearch, loki and otlp: address, without user and password; for otlp without /v1/traces, which is added.
