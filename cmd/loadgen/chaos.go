@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -56,7 +55,9 @@ Then everything is mended and drained, and counted. These must be 0:
 acknowledged_but_lost, dead_letters, duplicates unexplained. Of the duplicates, those that
 neither client nor balancer sent twice may be at most what was in flight at the faults.
 A second project sends far beyond its limit: while Redis is there it must get its limit,
-not more than a tenth above, and not a tenth less while nothing is broken.
+not more than a tenth above, and not a tenth less while nothing is broken. Before and after
+the faults one error comes in a storm over all gateways: what is forwarded must be the
+project's budget to the item, and the summary must tell the exact number.
 
 kill -9 ends a process, not a machine: what the kernel had not written yet is written. What
 a power cut loses of files is shown for the disk spool by its own tests (see relay/spool/disk);
@@ -68,28 +69,6 @@ for NATS it rests on sync_interval: always, which the gateway checks at its star
 // upstreams (upstreams[].concurrency is 8), and as many again whose confirmation
 // was on its way.
 const inFlight = 2 * 2 * 8
-
-// chaosReport is what a run proves.
-type chaosReport struct {
-	Engine   string         `json:"engine"`
-	Gateways int            `json:"gateways"`
-	NATS     int            `json:"nats_servers"`
-	Network  string         `json:"network"`
-	Seconds  float64        `json:"seconds"`
-	Seed     uint64         `json:"seed"`
-	Faults   int            `json:"faults"`
-	Kinds    map[string]int `json:"faults_by_kind"`
-	Sent     int            `json:"reports"`
-	Answers  map[int]int    `json:"answers"` // 0: none
-	Acked    int            `json:"acknowledged"`
-	Lost     int            `json:"acknowledged_but_lost"`
-	Unacked  int            `json:"delivered_without_acknowledgement"`
-	Twice    duplicates     `json:"delivered_more_than_once"`
-	Dead     float64        `json:"dead_letters"`
-	Exits    int64          `json:"gateways_that_ended_by_themselves"`
-	Drain    float64        `json:"seconds_to_drain"`
-	Limit    *limitCheck    `json:"limit,omitempty"`
-}
 
 // Run breaks things until the time is over or somebody interrupts it, and counts.
 func (c *chaosCmd) Run() error {
@@ -110,7 +89,7 @@ func (c *chaosCmd) run(ctx context.Context) (*chaosReport, error) {
 	if c.Seed == 0 {
 		c.Seed = uint64(time.Now().UnixNano())
 	}
-	o := rigOptions{binary: c.Gateway, nginx: c.Nginx, gateways: c.Gateways, nats: c.NATS, redis: c.Redis, loopback: c.Loopback, dir: c.Dir, limit: c.Limit, window: 10 * time.Second}
+	o := rigOptions{binary: c.Gateway, nginx: c.Nginx, gateways: c.Gateways, nats: c.NATS, redis: c.Redis, loopback: c.Loopback, dir: c.Dir, limit: c.Limit, window: min(max(c.Calm, 2*time.Second), 10*time.Second)}
 	if err := o.needs(); err != nil {
 		return nil, err
 	}
@@ -158,12 +137,33 @@ func (c *chaosCmd) chaos(ctx context.Context, r *rig) (*chaosReport, error) {
 	}}
 	go c.watch(sending, begin, main, came)
 
-	waitUntil(ctx, time.Now().Add(c.Calm))
+	var storms []stormCheck
+	storm := func() error { // in the quiet before and after
+		calm := time.Now().Add(c.Calm)
+		if c.Redis {
+			s, err := r.storm(ctx)
+			storms = append(storms, s)
+			if err == nil {
+				err = s.verdict()
+			}
+			if err != nil {
+				return err
+			}
+		}
+		waitUntil(ctx, calm)
+		return nil
+	}
+	err = storm()
 	havocCtx, over := context.WithTimeout(ctx, c.Duration)
-	err = h.run(havocCtx, c.Cycles)
+	if err == nil {
+		err = h.run(havocCtx, c.Cycles)
+	}
 	over()
 	if err == nil {
-		waitUntil(ctx, time.Now().Add(c.Calm))
+		err = r.ready(ctx, 2*time.Minute)
+	}
+	if err == nil {
+		err = storm()
 	}
 	end := time.Now()
 	for _, f := range flows {
@@ -177,7 +177,11 @@ func (c *chaosCmd) chaos(ctx context.Context, r *rig) (*chaosReport, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("interrupted: %w", ctx.Err())
 	}
-	return c.count(ctx, r, h, flows, came, stretch{begin, end})
+	rep, err := c.count(ctx, r, h, flows, came, stretch{begin, end})
+	if rep != nil {
+		rep.Storms = storms
+	}
+	return rep, err
 }
 
 // flows are the clients: those whose reports must arrive, and those of the
@@ -203,105 +207,4 @@ func (c *chaosCmd) watch(ctx context.Context, begin time.Time, main *flow, came 
 		progress("%s of %s  acknowledged %d  delivered %d", time.Since(begin).Round(time.Second), c.Duration+2*c.Calm, main.acked(), came.len())
 		waitUntil(ctx, time.Now().Add(time.Second))
 	}
-}
-
-// count drains what is left and compares.
-func (c *chaosCmd) count(ctx context.Context, r *rig, h *havoc, flows []*flow, came *arrivals, whole stretch) (*chaosReport, error) {
-	rep := &chaosReport{
-		Engine: "disk", Gateways: c.Gateways, NATS: c.NATS, Network: "namespaces", Seed: c.Seed, Seconds: whole.seconds(),
-		Faults: len(h.past), Kinds: map[string]int{}, Answers: map[int]int{},
-	}
-	if c.NATS > 0 {
-		rep.Engine = "jetstream"
-	}
-	if !r.net.canCut() {
-		rep.Network = "loopback"
-	}
-	for _, in := range h.past {
-		rep.Kinds[in.Kind]++
-	}
-	for _, m := range r.gateways {
-		rep.Exits += m.ended.Load()
-	}
-	begin := time.Now()
-	if err := r.ready(ctx, 2*time.Minute); err != nil {
-		return rep, err
-	}
-	drained := r.drain(ctx, 5*time.Minute)
-	rep.Drain = time.Since(begin).Seconds()
-	for _, addr := range r.private {
-		m, err := scrape(quick, addr)
-		if err != nil {
-			return rep, err
-		}
-		rep.Dead = max(rep.Dead, m.sum("breakwater_relay_dead_letters"))
-	}
-	crossed, err := readCrossed(filepath.Join(r.dir, crossed))
-	if err != nil {
-		return rep, err
-	}
-	fates := map[relaytest.ID]*fate{}
-	for _, f := range flows {
-		for v, x := range f.fates {
-			fates[v] = x
-		}
-		for status, n := range f.tally {
-			rep.Answers[status] += n
-		}
-	}
-	rep.Sent = len(fates)
-	var first string
-	for v, x := range fates {
-		switch arrived := len(came.all[v]) > 0; {
-		case x.acked.IsZero() && arrived:
-			rep.Unacked++
-		case x.acked.IsZero():
-		default:
-			rep.Acked++
-			if !arrived {
-				rep.Lost++
-				first = fmt.Sprintf("%s, acknowledged at %.1f s", v, x.acked.Sub(whole.from).Seconds())
-			}
-		}
-	}
-	var odd []relaytest.ID
-	rep.Twice, odd = explain(fates, came.all, crossed, h.past, c.Gateways, inFlight)
-	if len(odd) > 0 {
-		first += fmt.Sprintf(" %s came at", odd[0])
-		for _, d := range came.all[odd[0]] {
-			first += fmt.Sprintf(" %.1f s by gateway %d", d.at.Sub(whole.from).Seconds(), d.by+1)
-		}
-	}
-	if c.Redis {
-		l := checkLimit(flows[1].taken, c.Limit, max(c.Limit/2, 30), whole, h.past)
-		rep.Limit = &l
-	}
-	if drained != nil {
-		return rep, drained
-	}
-	return rep, rep.verdict(first)
-}
-
-func (r *chaosReport) verdict(first string) error {
-	switch {
-	case r.Acked == 0 || r.Faults == 0:
-		return errors.New("nothing was acknowledged or nothing broken: the run proved nothing")
-	case r.Lost > 0:
-		return fmt.Errorf("%d acknowledged reports were lost; one of them: %s", r.Lost, first)
-	case r.Dead > 0:
-		return fmt.Errorf("%.0f reports became dead letters", r.Dead)
-	case r.Twice.Unexplained > 0:
-		return fmt.Errorf("%d duplicates have no explanation; one of them: %s", r.Twice.Unexplained, first)
-	case r.Twice.Confirmation > r.Twice.Bound:
-		return fmt.Errorf("%d lost confirmations are more than was in flight, %d", r.Twice.Confirmation, r.Twice.Bound)
-	}
-	if l := r.Limit; l != nil {
-		switch {
-		case l.OfLimit > 1.1 || l.Worst > 1.1:
-			return fmt.Errorf("the limited project got %.2f of its limit while Redis was there, %.2f in the worst stretch", l.OfLimit, l.Worst)
-		case l.CalmSeconds > 0 && l.OfCalm < 0.9:
-			return fmt.Errorf("the limited project got %.2f of its limit while nothing was broken", l.OfCalm)
-		}
-	}
-	return nil
 }

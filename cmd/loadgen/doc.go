@@ -5,6 +5,7 @@
 //	loadgen compare     the same load at any other server, beside ours and the empty handler, in one run
 //	loadgen torture     kill -9 under load, again and again; every acknowledged event must arrive at every upstream
 //	loadgen chaos       several gateways, NATS, Redis, a balancer and the links between them broken in random order; nothing acknowledged may be lost
+//	loadgen engines     appends per second of the spool on disk, the spool on JetStream and plain publishing, in one run
 //	loadgen full        the spool or a small disk runs full: 503, then 200 again without a restart, nothing lost
 //	loadgen fanout      delivery latency of one upstream with its sibling up and down, in one run
 //	loadgen backlog     a million records behind a dead upstream: memory, reopening, disk given back

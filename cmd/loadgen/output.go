@@ -12,6 +12,8 @@ import (
 
 func terminal() bool { return isatty.IsTerminal(os.Stderr.Fd()) }
 
+func outputIsTerminal() bool { return isatty.IsTerminal(os.Stdout.Fd()) }
+
 // progress rewrites one line on a terminal and is silent elsewhere.
 func progress(format string, args ...any) {
 	if terminal() {
@@ -27,7 +29,7 @@ func progressEnd() {
 
 // print writes a report: JSON when asked for or piped, else a table of its fields.
 func print(asJSON bool, report any) error {
-	if asJSON || !isatty.IsTerminal(os.Stdout.Fd()) {
+	if asJSON || !outputIsTerminal() {
 		enc := json.NewEncoder(os.Stdout)
 		enc.SetIndent("", "  ")
 		return enc.Encode(report)

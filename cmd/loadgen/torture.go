@@ -21,12 +21,16 @@ type tortureCmd struct {
 	Outage       float64       `help:"Share of the lives during which the upstream answers 503." default:"0.3"`
 	Attachments  bool          `help:"A quarter of the connections send attachments of 300 KiB, which lie in files of their own; each must arrive whole."`
 	Destinations int           `help:"Upstreams that each envelope goes to. All but the first change between good answers, 503, 429, silence, lost answers and a closed port, also during a life." default:"1"`
+	Engine       string        `help:"Spool: disk or jetstream." enum:"disk,jetstream" default:"disk"`
+	NATS         int           `name:"nats" help:"With jetstream: servers, and copies of each record." default:"3"`
+	Servers      float64       `help:"With jetstream: share of the lives in which servers are killed as well, one or all." default:"0.3"`
 	Disk         int           `help:"Keep the data on a tmpfs of that many MiB, which runs full while the upstream is down; mounting it needs root. 0: in the working directory." default:"0"`
 	Seed         uint64        `help:"Seed of the random times; 0 for one from the clock." default:"0"`
 	Dir          string        `help:"Working directory; a temporary one when empty." default:""`
 	JSON         bool          `help:"Print the report as JSON."`
 
-	full atomic.Int64
+	full   atomic.Int64
+	stream *tortureStream
 }
 
 // judge counts refusals, and does not hammer a full disk.
@@ -49,19 +53,25 @@ delivered_more_than_once is not a fault. The gateway promises at least once: tha
 an upstream has answered is written down within 50 ms (and made durable within a
 second, which matters for a power cut only), so a kill in between sends again what
 was under way and what was answered in that time. An upstream knows a repeat by its
-event id. Expect up to the deliveries of 50 ms for each kill; with --destinations
-above 1 also one for each answer that was lost.
+event id. Expect up to the deliveries of 50 ms for each kill (100 ms with --engine
+jetstream); with --destinations above 1 also one for each answer that was lost.
 
 delivered_without_acknowledgement is not a fault either: the kill came after the
-event was on disk and before its client had the answer.`
+event was on disk and before its client had the answer.
+
+With --engine jetstream the NATS servers are killed, too: one at a time, or all at once,
+while the gateway lives. kill -9 ends a process, not a machine: what the kernel had not yet
+written is written. That a power cut loses nothing either rests on the servers' fsync before
+each confirmation (sync_interval: always), which the gateway checks at its start.`
 }
 
 // tortureReport is what a run proves. Lost, Torn, LedgerFaults and Ledger must be 0.
 type tortureReport struct {
 	Kills        int     `json:"kills"`
+	ServerKills  int     `json:"kills_of_nats_servers"`
 	Upstreams    int     `json:"upstreams"`
 	Acked        int     `json:"acknowledged"`
-	Refused      int64   `json:"answered_503"` // the disk was full
+	Refused      int64   `json:"answered_503"` // the disk was full, or the stream could take nothing
 	Files        int     `json:"acknowledged_with_attachment"`
 	Delivered    int     `json:"delivered"` // to the first upstream, each once
 	Lost         int     `json:"acknowledged_but_lost"`
@@ -88,6 +98,12 @@ func (t *tortureCmd) Run() error {
 		return err
 	}
 	defer gw.cleanup()
+	if t.Engine == "jetstream" {
+		if t.stream, err = t.openStream(gw); err != nil {
+			return err
+		}
+		defer t.stream.close()
+	}
 	if t.Disk > 0 {
 		gw.spool = "max_size: 64GiB, min_free: 0B, project_share: 1"
 		unmount, err := gw.onSmallDisk(t.Disk)
@@ -108,6 +124,9 @@ func (t *tortureCmd) Run() error {
 	sent := newAcks()
 	r := tortureReport{Kills: t.Kills, Upstreams: len(sinks), Seed: t.Seed}
 	for n := range t.Kills {
+		if err := t.stream.mend(); err != nil {
+			return err
+		}
 		sinks[0].Relent()
 		if rnd.Float64() < t.Outage {
 			sinks[0].Always(relaytest.Status(503))
@@ -138,6 +157,9 @@ func (t *tortureCmd) Run() error {
 			return err
 		}
 	}
+	if err := t.stream.mend(); err != nil {
+		return err
+	}
 	if err := gw.start(); err != nil {
 		return fmt.Errorf("last start: %w", err)
 	}
@@ -152,6 +174,7 @@ func (t *tortureCmd) Run() error {
 	}
 	r.Seconds = time.Since(begin).Seconds()
 	r.Refused = t.full.Load()
+	r.ServerKills = t.stream.killed()
 	first := r.count(sinks, sent)
 	progressEnd()
 	if err := print(t.JSON, r); err != nil {
@@ -181,6 +204,7 @@ func (t *tortureCmd) live(gw *gateway, sinks []*sink, sent *acks, rnd *rand.Rand
 		run(files, withAttachment(body, 300), true)
 	}
 	run(max(t.Conns-files, 1), body, false)
+	t.stream.harm(rnd, t.Servers)
 	for left := time.Duration(rnd.Int64N(int64(t.Uptime))); left > 0; {
 		d := min(left, 50*time.Millisecond)
 		for _, s := range sinks[1:] {

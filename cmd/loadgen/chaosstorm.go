@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"breakwater/relay/relaytest"
+)
+
+// stormCheck compares what came of one fingerprint's storm over all gateways
+// with its budget: first, then one in then, of everything that was sent.
+type stormCheck struct {
+	Sent      int `json:"sent"`
+	Acked     int `json:"acknowledged"`
+	Forwarded int `json:"forwarded"`
+	Budget    int `json:"budget"` // forwarded must be this
+	// Summaries are the events that sum a storm up; it must be one.
+	Summaries int `json:"summaries"`
+	Told      int `json:"events_by_the_summary"` // must be what was sent
+	Passed    int `json:"forwarded_by_the_summary"`
+}
+
+// stormRate is how many of one error come each second.
+const stormRate = 200
+
+// storm sends one error for most of a window through the balancer, nothing
+// being broken, and waits until the storm is summed up.
+func (r *rig) storm(ctx context.Context) (c stormCheck, err error) {
+	req, err := ourRequest("storm", "1024", 0)
+	if err != nil {
+		return c, err
+	}
+	came := len(r.storms.Requests())
+	sending, over := context.WithTimeout(ctx, r.opts.window*6/10)
+	f := &flow{addr: r.front, req: req, conns: 30, pace: stormRate}
+	f.run(sending)
+	over()
+	c.Sent, c.Acked = len(f.fates), f.acked()
+	c.Budget = min(c.Sent, stormFirst) + max(c.Sent-stormFirst, 0)/stormThen
+	err = until(3*r.opts.window+time.Minute, "the storm's end", func() bool {
+		time.Sleep(50 * time.Millisecond)
+		c.count(f.fates, r.storms.Requests()[came:])
+		return ctx.Err() != nil || c.Told >= c.Sent
+	})
+	return c, err
+}
+
+func (c *stormCheck) count(sent map[relaytest.ID]*fate, came []*relaytest.Request) {
+	c.Forwarded, c.Summaries, c.Told, c.Passed = 0, 0, 0, 0
+	seen := map[string]bool{}
+	for _, req := range came {
+		if !req.Taken || seen[req.EventID] {
+			continue
+		}
+		seen[req.EventID] = true
+		if v, ok := relaytest.ParseID(req.EventID); ok && sent[v] != nil {
+			c.Forwarded++
+			continue
+		}
+		for _, it := range req.Items {
+			var ev struct {
+				Logger string            `json:"logger"`
+				Tags   map[string]string `json:"tags"`
+			}
+			if it.Header.Type != "event" || json.Unmarshal(it.Payload, &ev) != nil || ev.Logger != "breakwater.storm" {
+				continue
+			}
+			number := func(tag string) int {
+				n, _ := strconv.Atoi(ev.Tags[tag]) // what is none counts as 0, which is wrong and seen
+				return n
+			}
+			c.Summaries++
+			c.Told += number("storm.events")
+			c.Passed += number("storm.forwarded")
+		}
+	}
+}
+
+func (c stormCheck) verdict() error {
+	switch {
+	case c.Acked != c.Sent:
+		return fmt.Errorf("of a storm of %d events %d were acknowledged", c.Sent, c.Acked)
+	case c.Forwarded != c.Budget:
+		return fmt.Errorf("of a storm of %d events %d were forwarded, want exactly %d", c.Sent, c.Forwarded, c.Budget)
+	case c.Summaries != 1 || c.Told != c.Sent || c.Passed != c.Forwarded:
+		return fmt.Errorf("a storm of %d events, %d forwarded, was summed up by %d events as %d events, %d forwarded", c.Sent, c.Forwarded, c.Summaries, c.Told, c.Passed)
+	}
+	return nil
+}
