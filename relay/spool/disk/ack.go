@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"breakwater/relay/spool"
 	"breakwater/schemas"
 )
 
@@ -68,7 +69,7 @@ func (a *ack) appendTo(b []byte) []byte {
 		if len(runs) > 128 { // keep it small: one outcome for all
 			worst := a.finals[0]
 			for _, f := range a.finals {
-				worst = worse(worst, f)
+				worst = spool.Worse(worst, f)
 			}
 			runs = []run{{len(a.finals), worst}}
 		}
@@ -98,14 +99,6 @@ func runsOf(finals []schemas.Final) (runs []run) {
 		runs = append(runs, run{1, f})
 	}
 	return runs
-}
-
-// worse is the final that counts of two.
-func worse(a, b schemas.Final) schemas.Final {
-	if a.Outcome.Worse(b.Outcome) != a.Outcome {
-		return b
-	}
-	return a
 }
 
 // maxFinals bounds what a damaged ack may claim.

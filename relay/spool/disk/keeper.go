@@ -36,7 +36,7 @@ func (s *Spool) keeper() {
 }
 
 func (s *Spool) maintain() {
-	s.growth.note(s.now(), s.used.Load())
+	s.growth.Note(s.now(), s.used.Load())
 	s.refreshFree()
 	s.expire()
 	s.evict()

@@ -3,6 +3,7 @@ package disk
 import (
 	"math"
 
+	"breakwater/relay/spool"
 	"breakwater/schemas"
 )
 
@@ -164,7 +165,7 @@ func (s *Spool) withDone(g *segment, idx uint32, finals []schemas.Final) []schem
 	if len(finals) == 0 {
 		finals = schemas.AllFinal(len(before), schemas.Delivered, "")
 	}
-	return mergeFinals(finals, before)
+	return spool.WorstFinals(finals, before)
 }
 
 // merged is the worst final per item: of destinations that are done, of those
@@ -178,27 +179,7 @@ func (s *Spool) merged(g *segment, idx uint32, finals []schemas.Final) []schemas
 	for _, q := range s.routes[e.route].queues {
 		if r, ok := g.find(q, idx); ok && r.state() == stDead {
 			reason := s.reasons[r.peek().reason]
-			out = mergeFinals(out, schemas.AllFinal(len(out), schemas.DeadLetter, reason))
-		}
-	}
-	return out
-}
-
-// mergeFinals is the worse of both, item by item; the shorter one counts as
-// delivered where it ends.
-func mergeFinals(a, b []schemas.Final) []schemas.Final {
-	if len(b) == 0 {
-		return a
-	}
-	out := make([]schemas.Final, max(len(a), len(b)))
-	for i := range out {
-		switch delivered := (schemas.Final{Outcome: schemas.Delivered}); {
-		case i >= len(a):
-			out[i] = worse(delivered, b[i])
-		case i >= len(b):
-			out[i] = worse(delivered, a[i])
-		default:
-			out[i] = worse(a[i], b[i])
+			out = spool.WorstFinals(out, schemas.AllFinal(len(out), schemas.DeadLetter, reason))
 		}
 	}
 	return out

@@ -67,7 +67,7 @@ type Spool struct {
 	appendings sync.Pool
 
 	used    atomic.Int64 // bytes on disk
-	growth  growth       // of used
+	growth  spool.Growth // of used
 	damaged atomic.Int64
 
 	// ackIO guards the ack files and the removal of segments; taken before mu.
@@ -271,7 +271,7 @@ func (s *Spool) Stats() spool.Stats {
 	defer s.mu.Unlock()
 	st := spool.Stats{
 		Capacity: s.limits.MaxSize, Used: s.used.Load(), Free: s.freeNow(),
-		Records: s.records, Damaged: s.damaged.Load(), MinFree: s.limits.MinFree, Growth: s.growth.perSecond(),
+		Records: s.records, Damaged: s.damaged.Load(), MinFree: s.limits.MinFree, Growth: s.growth.PerSecond(),
 		Projects: []spool.ProjectUse{},
 	}
 	for _, p := range s.projects {

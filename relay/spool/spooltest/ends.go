@@ -71,18 +71,14 @@ func testBurialStays(t *testing.T, h Harness) {
 		t.Fatalf("listed as %+v", en)
 	}
 	e.reopen()
-	if e.ledger.Recovery() != 1 {
-		t.Fatal("a record that still waits for b was not recovered")
-	}
+	e.recovered(1) // it still waits for b
 	e.settle(e.claim(DestB), schemas.Delivered, "")
 	if f := e.ledger.Finals(id); len(f) != 1 || f[0].Outcome != schemas.DeadLetter || f[0].Reason != "http_400" {
 		t.Fatalf("settled as %+v", f)
 	}
 	e.balanced()
 	e.reopen()
-	if e.ledger.Recovery() != 0 {
-		t.Fatal("a record of dead letters only was recovered: it had settled")
-	}
+	e.recovered(0) // there are dead letters only: it had settled
 	dead := list(t, e.s, spool.Query{Dead: true})
 	if len(dead) != 1 || dead[0].Reason != "http_400" {
 		t.Fatalf("listed %+v", dead)
@@ -92,7 +88,8 @@ func testBurialStays(t *testing.T, h Harness) {
 	}
 	e.balanced()
 	e.reopen()
-	if _, got := e.text(DestA); got != "x" || e.ledger.Recovery() != 1 {
+	e.recovered(1)
+	if _, got := e.text(DestA); got != "x" {
 		t.Fatal("the retry was lost")
 	}
 	e.balanced()

@@ -39,7 +39,13 @@ var both = []spool.Destination{DestA, DestB}
 func (e *env) crash() {
 	e.t.Helper()
 	e.h.Crash(e.t, e.s)
+	if e.h.Shared {
+		e.ledger = nil
+	}
 	e.open()
+	if e.h.Shared {
+		e.ledger.appended = Waiting(e.t, e.s)
+	}
 }
 
 func testCrash(t *testing.T, h Harness) {

@@ -21,9 +21,7 @@ func testDurable(t *testing.T, h Harness) {
 		e.add(name(i))
 	}
 	e.reopen()
-	if got := e.ledger.Recovery(); got != 20 {
-		t.Fatalf("recovered %d items, want 20", got)
-	}
+	e.recovered(20)
 	for i := range 20 {
 		if _, got := e.text(DestA); got != name(i) {
 			t.Fatalf("claim %d is %q", i, got)

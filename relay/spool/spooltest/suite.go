@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,6 +36,17 @@ type Harness struct {
 	// Away takes the storage away (a disk that fails every call, a server that
 	// cannot be reached) or gives it back. nil as above.
 	Away func(t testing.TB, away bool)
+	// Shared says that a place is used by several spools at once, so that what
+	// one life leaves behind is no opening balance of the next: another may be at
+	// it. Recovered then tells of records that another life appended, when they
+	// settle, and the suite keeps one ledger over all lives of a place:
+	//
+	//	appended + requeued = settled + in the spool
+	//
+	// which is the stronger demand, because a start cannot put the books right.
+	// A crash begins a new ledger with what is listed then: settlements of the
+	// last moment may have been told and not stored.
+	Shared bool
 }
 
 // Run runs the suite; make gives each test its own place.
@@ -92,12 +104,15 @@ var (
 	DestB = spool.Destination{Project: "shop", Name: "b"}
 )
 
+// events numbers the records: no two have the same event id.
+var events atomic.Uint64
+
 // Record makes a record of project "shop" with one item per text, for the
 // destinations named.
 func Record(at time.Time, dests []string, texts ...string) *schemas.Record {
 	rec := &schemas.Record{Meta: schemas.Meta{
 		ProjectID: 7, Project: "shop", Key: "0123456789abcdef0123456789abcdef", ReceivedAt: at,
-		EventID: "9ec79c33ec9942ab8353589fcb2e04dc", Destinations: dests,
+		EventID: fmt.Sprintf("9ec79c33ec9942ab%016x", events.Add(1)), Destinations: dests,
 	}}
 	rec.Envelope.Header = schemas.EmptyHeader()
 	rec.Envelope.Header.SetString("event_id", rec.Meta.EventID)
@@ -133,9 +148,24 @@ func begin(t *testing.T, h Harness, o Options) *env {
 }
 
 func (e *env) open() {
-	e.ledger = NewLedger()
+	if !e.h.Shared || e.ledger == nil {
+		e.ledger = NewLedger()
+		e.ledger.shared = e.h.Shared
+	}
 	e.opts.Observer = e.ledger
 	e.s = e.h.Open(e.t, e.opts)
+}
+
+// recovered checks how many items a start found waiting, where starts tell.
+func (e *env) recovered(want int) {
+	e.t.Helper()
+	got := e.ledger.Recovery()
+	if e.h.Shared {
+		got = Waiting(e.t, e.s)
+	}
+	if got != want {
+		e.t.Fatalf("recovered %d items, want %d", got, want)
+	}
 }
 
 func (e *env) reopen() {

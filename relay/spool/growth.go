@@ -1,4 +1,4 @@
-package disk
+package spool
 
 import (
 	"sync"
@@ -14,9 +14,9 @@ const (
 	leastSpan = 30 * time.Second
 )
 
-// growth remembers how the spool's size changed, for the time until it is
+// Growth remembers how the spool's size changed, for the time until it is
 // full. The keeper notes it on its round: it costs an addition a second.
-type growth struct {
+type Growth struct {
 	mu    sync.Mutex
 	notes []note // oldest first
 }
@@ -26,9 +26,9 @@ type note struct {
 	used int64
 }
 
-// note keeps a size, unless the last one is younger than growthEvery. A clock
+// Note keeps a size, unless the last one is younger than growthEvery. A clock
 // that went back begins anew.
-func (g *growth) note(now time.Time, used int64) {
+func (g *Growth) Note(now time.Time, used int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if n := len(g.notes); n > 0 {
@@ -44,9 +44,9 @@ func (g *growth) note(now time.Time, used int64) {
 	g.notes = append(g.notes, note{now, used})
 }
 
-// perSecond is the change between the oldest and the newest note, in bytes
+// PerSecond is the change between the oldest and the newest note, in bytes
 // per second.
-func (g *growth) perSecond() float64 {
+func (g *Growth) PerSecond() float64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.notes) < 2 {

@@ -1,0 +1,390 @@
+package jetstream
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"breakwater/relay/spool"
+	"breakwater/schemas"
+)
+
+// fullRetry is what a client is told to wait when there is no room.
+const fullRetry = 30 * time.Second
+
+// maxWaiting bounds the bytes of appends that wait to be confirmed.
+const maxWaiting = 64 << 20
+
+// reasonDuplicate ends an item that the servers had already (see doc.go).
+const reasonDuplicate = "duplicate"
+
+var (
+	errNoDestination = errors.New("record has no destination")
+	errTooManyWait   = errors.New("too many records wait to be confirmed")
+	withoutRetry     = []jetstream.PublishOpt{jetstream.WithRetryAttempts(0)}
+)
+
+// appending is one record on its way to a stream.
+type appending struct {
+	ctx  context.Context
+	rec  *schemas.Record
+	data []byte // encoded
+	size int64  // with its objects
+	objs map[int]object
+	done chan error
+}
+
+// project is what this gateway stores for one project: one message is under
+// way, and what comes meanwhile goes into the next together.
+type project struct {
+	name    string
+	queue   []*appending
+	running bool
+	bytes   int64 // of all gateways, when last looked
+	since   int64 // appended here since then
+	queued  int64 // on the way
+}
+
+func (s *Spool) project(name string) *project {
+	p, ok := s.projects[name]
+	if !ok {
+		p = &project{name: name}
+		s.projects[name] = p
+	}
+	return p
+}
+
+// Append stores a record; see spool.Spool. It returns when Replicas servers
+// have it on disk (see doc.go). While the servers cannot decide it fails with
+// a *spool.FullError with Why "unavailable", at once or after it tried for ten
+// seconds; what was tried may have been stored all the same.
+func (s *Spool) Append(ctx context.Context, rec *schemas.Record) error {
+	start := time.Now()
+	if err := s.append(ctx, rec); err != nil {
+		discardSpills(rec)
+		rec.Meta.ID = ""
+		var full *spool.FullError
+		if errors.As(err, &full) {
+			s.metrics.refused.WithLabelValues(full.Why).Inc()
+		}
+		return err
+	}
+	s.metrics.append.Observe(time.Since(start).Seconds())
+	return nil
+}
+
+func (s *Spool) append(ctx context.Context, rec *schemas.Record) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if len(rec.Meta.Destinations) == 0 {
+		return errNoDestination
+	}
+	if err := s.Ready(); err != nil {
+		return err
+	}
+	if rec.Meta.ID = s.newID(); rec.Meta.ID == "" {
+		return errMalformed
+	}
+	a := &appending{ctx: ctx, rec: rec, done: make(chan error, 1)}
+	if err := s.room(rec.Meta.Project, bodySize(rec)); err != nil {
+		return err
+	}
+	var err error
+	if a.objs, err = s.putLarge(ctx, rec); err != nil {
+		return err
+	}
+	if a.data, err = encodeRecord(rec, unique(rec.Meta.Destinations), nil, a.objs); err == nil {
+		a.size = int64(len(a.data))
+		for _, o := range a.objs {
+			a.size += o.size
+		}
+		err = s.enqueue(a)
+	}
+	if err == nil {
+		err = s.await(a)
+	}
+	if err != nil {
+		if full := (*spool.FullError)(nil); !errors.As(err, &full) || full.Why != "unavailable" {
+			s.dropObjects(a.objs) // else the record may be stored
+		}
+		return err
+	}
+	discardSpills(rec) // their bytes are in the object store
+	return nil
+}
+
+// await waits for the confirmation. A caller whose context ends gets its error
+// while the record may be on its way.
+func (s *Spool) await(a *appending) error {
+	select {
+	case err := <-a.done:
+		return err
+	case <-a.ctx.Done():
+	}
+	s.mu.Lock()
+	p := s.project(a.rec.Meta.Project)
+	for i, w := range p.queue {
+		if w == a { // nobody has seen it
+			p.queue = append(p.queue[:i:i], p.queue[i+1:]...)
+			s.account(p, a, false)
+			s.mu.Unlock()
+			return a.ctx.Err()
+		}
+	}
+	s.mu.Unlock()
+	return <-a.done // its publisher knows of the context, and ends soon
+}
+
+// room tells whether a record fits, as far as this gateway knows; the servers
+// have the last word.
+func (s *Spool) room(name string, need int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.roomLocked(name, need)
+}
+
+func (s *Spool) roomLocked(name string, need int64) error {
+	p := s.project(name)
+	if s.stats.used()+s.spilled+s.waiting+need > s.limits.MaxSize {
+		return &spool.FullError{Why: "max_size", After: fullRetry}
+	}
+	if share := s.limits.ProjectShare; share < 1 && float64(p.bytes+p.since+p.queued+need) > share*float64(s.limits.MaxSize) {
+		return &spool.FullError{Why: "project_share", After: fullRetry}
+	}
+	return nil
+}
+
+// account adds an append to what is under way, or takes it out.
+func (s *Spool) account(p *project, a *appending, in bool) {
+	size := a.size
+	if !in {
+		size = -size
+	}
+	s.waiting += size
+	p.queued += size
+}
+
+// enqueue puts a record in line and starts the project's publisher.
+func (s *Spool) enqueue(a *appending) error {
+	if len(a.data) > s.packSize {
+		return fmt.Errorf("appending: record of %d bytes is too large for a message", len(a.data))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return spool.ErrClosed
+	case s.waiting > maxWaiting:
+		return &spool.FullError{Why: "unavailable", After: retryAfter, Err: errTooManyWait}
+	}
+	if err := s.roomLocked(a.rec.Meta.Project, a.size); err != nil {
+		return err
+	}
+	p := s.project(a.rec.Meta.Project)
+	s.account(p, a, true)
+	p.queue = append(p.queue, a)
+	if !p.running {
+		p.running = true
+		s.wg.Add(1)
+		go s.publish(p)
+	}
+	return nil
+}
+
+// publish stores a project's records until none wait.
+func (s *Spool) publish(p *project) {
+	defer s.wg.Done()
+	for {
+		s.mu.Lock()
+		group := s.take(p)
+		if len(group) == 0 {
+			p.running = false
+			s.mu.Unlock()
+			return
+		}
+		s.mu.Unlock()
+		err := s.store(p, group)
+		s.mu.Lock()
+		for _, a := range group {
+			s.account(p, a, false)
+		}
+		s.mu.Unlock()
+		for _, a := range group {
+			a.done <- err
+		}
+	}
+}
+
+// take takes what fits into one message from the line.
+func (s *Spool) take(p *project) []*appending {
+	n, size := 0, 0
+	for n < len(p.queue) && n < maxPacked {
+		size += len(p.queue[n].data)
+		if n > 0 && size > s.packSize {
+			break
+		}
+		n++
+	}
+	group := p.queue[:n:n]
+	p.queue = p.queue[n:]
+	return group
+}
+
+// maxPacked bounds the records of one message.
+const maxPacked = 512
+
+// store puts a commit group into the stream as one message and tells the
+// observer.
+func (s *Spool) store(p *project, group []*appending) error {
+	records := make([][]byte, len(group))
+	var size int64
+	for i, a := range group {
+		records[i], size = a.data, size+a.size
+	}
+	msg := &nats.Msg{Subject: s.names.packOf(p.name), Data: encodePack(s.life, p.name, records...)}
+	msg.Header = nats.Header{jetstream.MsgIDHeader: {messageID(p.name, group)}}
+	start := time.Now()
+	ack, again, err := s.confirm(msg, func() bool {
+		for _, a := range group {
+			if a.ctx.Err() == nil {
+				return true
+			}
+		}
+		return false
+	})
+	if err != nil {
+		return err
+	}
+	s.metrics.publish.Observe(time.Since(start).Seconds())
+	s.metrics.packed.Observe(float64(len(group)))
+	s.added(addition{ack.Sequence, p.name, int64(len(msg.Data)), size})
+	for _, a := range group {
+		s.observer.Appended(&a.rec.Meta)
+		if ack.Duplicate && !again { // it was there before this gateway sent it
+			s.observer.Settled(&a.rec.Meta, schemas.AllFinal(len(a.rec.Meta.Counts), schemas.Filtered, reasonDuplicate))
+			s.dropObjects(a.objs)
+		}
+	}
+	return nil
+}
+
+// confirm publishes until a server says what became of the message, wanted is
+// false, or the time is over. again is true when it was sent more than once.
+func (s *Spool) confirm(msg *nats.Msg, wanted func() bool) (ack *jetstream.PubAck, again bool, err error) {
+	deadline := time.Now().Add(s.cfg.times.giveUp)
+	for try := 0; ; try++ {
+		ctx, cancel := context.WithTimeout(s.ctx, min(2*time.Second, s.cfg.times.giveUp))
+		ack, err = s.js.PublishMsg(ctx, msg, withoutRetry...)
+		cancel()
+		if err == nil {
+			if s.isDown() {
+				s.found()
+			}
+			return ack, try > 0, nil
+		}
+		if s.ctx.Err() != nil {
+			return nil, try > 0, spool.ErrClosed
+		}
+		if full := asFull(err); full != nil {
+			return nil, try > 0, full
+		}
+		if !away(err) {
+			return nil, try > 0, fmt.Errorf("storing: %w", err)
+		}
+		if errors.Is(err, context.DeadlineExceeded) || !s.conn.IsConnected() || try > 5 {
+			s.lost(err)
+		}
+		if time.Now().After(deadline) || !wanted() || !s.conn.IsConnected() {
+			s.lost(err)
+			return nil, try > 0, &spool.FullError{Why: "unavailable", After: retryAfter, Err: err}
+		}
+		pause(s.ctx, 100*time.Millisecond)
+	}
+}
+
+func (s *Spool) isDown() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.down != nil
+}
+
+// asFull is the refusal of a full stream in the spool's words, nil for other errors.
+func asFull(err error) error {
+	var api *jetstream.APIError
+	if !errors.As(err, &api) {
+		return nil
+	}
+	why := ""
+	switch {
+	case api.ErrorCode == codeStoreFailed && strings.Contains(api.Description, "per subject"):
+		why = "project_share"
+	case api.ErrorCode == codeStoreFailed && strings.Contains(api.Description, "maximum"):
+		why = "max_size"
+	case api.ErrorCode == codeStoreFailed, api.ErrorCode == codeNoResources, api.ErrorCode == codeStorageFull, api.ErrorCode == codeAccountFull:
+		why = "disk"
+	default:
+		return nil
+	}
+	return &spool.FullError{Why: why, After: fullRetry, Err: err}
+}
+
+// messageID names a message for the servers' window of duplicates. A record
+// that is alone in its message is named by its project, event id and items, so
+// that a client's second try is stored once. A commit group is named by its
+// records, so that only the gateway's own second try is recognised.
+func messageID(project string, group []*appending) string {
+	h := sha256.New()
+	rec := group[0].rec
+	if len(group) > 1 || rec.Meta.EventID == "" || len(group[0].objs) > 0 {
+		for _, a := range group {
+			h.Write([]byte(a.rec.Meta.ID))
+		}
+		return fmt.Sprintf("%x", h.Sum(nil)[:16])
+	}
+	var n [8]byte
+	write := func(b []byte) {
+		binary.LittleEndian.PutUint64(n[:], uint64(len(b)))
+		h.Write(n[:])
+		h.Write(b)
+	}
+	for _, d := range rec.Meta.Destinations {
+		write([]byte(d))
+	}
+	for i := range rec.Envelope.Items {
+		b, _ := rec.Envelope.Items[i].InMemory()
+		write(rec.Envelope.Items[i].Header.Bytes())
+		write(b)
+	}
+	return token(project) + "/" + rec.Meta.EventID + "/" + fmt.Sprintf("%x", h.Sum(nil)[:16])
+}
+
+func unique(list []string) (out []string) {
+	seen := map[string]bool{}
+	for _, d := range list {
+		if !seen[d] {
+			seen[d] = true
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// drainAppends waits until what is in line is stored.
+func (s *Spool) drainAppends(ctx context.Context) {
+	for {
+		s.mu.Lock()
+		left := s.waiting
+		s.mu.Unlock()
+		if left == 0 || !pause(ctx, 5*time.Millisecond) {
+			return
+		}
+	}
+}

@@ -1,0 +1,254 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/goccy/go-json"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"breakwater/relay/spool"
+	"breakwater/schemas"
+)
+
+// deadNote is what a dead letter knows beside its record, in a header.
+type deadNote struct {
+	Reason   string `json:"reason"`
+	Attempts int    `json:"attempts"`
+	Home     uint64 `json:"home,omitempty"` // the message it was a record of
+}
+
+const noteHeader = "Breakwater-Dead-Letter"
+
+// letter is a stored dead letter.
+type letter struct {
+	got
+	*stored
+	project string
+	dst     spool.Destination
+	note    deadNote
+}
+
+// putDead stores a dead letter, over one of the same record and destination,
+// and returns when it is confirmed. The servers drop the oldest ones when
+// there is no room. id names a repeat, "" for none.
+func (s *Spool) putDead(ctx context.Context, r *stored, project string, dst spool.Destination, note deadNote, id string) error {
+	raw, err := r.again([]string{dst.Name}, nil)
+	if err != nil {
+		return err
+	}
+	head, err := json.Marshal(note)
+	if err != nil {
+		return err
+	}
+	msg := &nats.Msg{Subject: s.names.deadOf(dst, r.id), Data: encodePack(s.life, project, raw), Header: nats.Header{noteHeader: {string(head)}}}
+	if id != "" {
+		msg.Header.Set(jetstream.MsgIDHeader, id)
+	}
+	if _, _, err = s.confirm(msg, func() bool { return ctx.Err() == nil }); err == nil {
+		s.touch()
+	}
+	return err
+}
+
+// again encodes a record anew, for other destinations.
+func (r *stored) again(targets []string, carried map[string]mark) ([]byte, error) {
+	m, err := r.decodeMeta()
+	if err != nil {
+		return nil, err
+	}
+	rec := &schemas.Record{Meta: *m}
+	objs := map[int]object{}
+	if r.env == nil {
+		for i, o := range r.objects[:len(r.objects)-1] {
+			objs[i] = o
+			rec.Envelope.Items = append(rec.Envelope.Items, schemas.Item{}) // only their objects are named
+		}
+		objs[whole] = r.objects[len(r.objects)-1]
+		return encodeRecord(rec, targets, carried, objs)
+	}
+	env, err := r.envelope(func(o object) schemas.Body { return named{o} })
+	if err != nil {
+		return nil, err
+	}
+	rec.Envelope = *env
+	for i := range env.Items {
+		if b, ok := env.Items[i].Payload.(named); ok {
+			objs[i] = b.object
+		}
+	}
+	return encodeRecord(rec, targets, carried, objs)
+}
+
+// named is a payload that is only passed on by its name.
+type named struct{ object }
+
+// Size is the payload's length in bytes.
+func (n named) Size() int64 { return n.size }
+
+// Open fails: nobody reads it.
+func (named) Open() (io.ReadCloser, error) { return nil, errMalformed }
+
+func parseLetter(g got) (*letter, error) {
+	p, err := decodePack(g.data)
+	if err != nil {
+		return nil, err
+	}
+	if len(p.records) != 1 || len(p.records[0].targets) != 1 {
+		return nil, errMalformed
+	}
+	l := &letter{got: g, stored: &p.records[0], project: p.project, dst: spool.Destination{Project: p.project, Name: p.records[0].targets[0]}}
+	if err := json.Unmarshal([]byte(g.header.Get(noteHeader)), &l.note); err != nil {
+		return nil, fmt.Errorf("%w: dead letter: %w", errMalformed, err)
+	}
+	return l, nil
+}
+
+// retryLetter puts a dead letter back for its destination: it is stored as a
+// message of its own, confirmed, and then removed from the dead letters. A
+// kill in between is no loss, and a second try is recognised.
+//
+// While other destinations of the record still wait, the whole record moves
+// into the new message, so that it settles once; else it is counted again.
+func (s *Spool) retryLetter(ctx context.Context, l *letter) (bool, error) {
+	targets, carried := []string{l.dst.Name}, map[string]mark(nil)
+	home, i, err := s.home(ctx, l)
+	if err != nil {
+		return false, err
+	}
+	if home != nil {
+		defer s.letGo(home)
+		s.mu.Lock()
+		carried = map[string]mark{}
+		for dest, k := range home.records[i].carried {
+			if dest != l.dst.Name {
+				carried[dest] = k
+			}
+		}
+		for _, t := range home.records[i].targets {
+			switch k := home.marks[place{i, t}]; {
+			case t == l.dst.Name:
+			case k.ended():
+				carried[t] = k
+			default:
+				targets = append(targets, t)
+			}
+		}
+		s.mu.Unlock()
+	}
+	raw, err := l.again(targets, carried)
+	if err != nil {
+		return false, err
+	}
+	msg := &nats.Msg{Subject: s.names.againOf(l.project), Data: encodePack(s.life, l.project, raw)}
+	if home != nil {
+		msg.Data = encodePack(home.life, l.project, raw)
+	}
+	msg.Header = nats.Header{jetstream.MsgIDHeader: {"again/" + l.id + "/" + token(l.dst.Name) + "/" + strconv.FormatUint(l.seq, 10)}}
+	meta, err := l.decodeMeta()
+	if err != nil {
+		return false, err
+	}
+	ack, _, err := s.confirm(msg, func() bool { return ctx.Err() == nil })
+	if err != nil {
+		return false, err
+	}
+	s.touch()
+	if home == nil {
+		s.observer.Requeued(meta)
+	} else {
+		s.mu.Lock()
+		s.decide(home, marks{place{i, ""}: {Kind: kindMoved, To: ack.Sequence}}, true)
+		s.mu.Unlock()
+		if err := s.flushNow(ctx, home); err != nil {
+			return true, err
+		}
+	}
+	return true, s.removeDead(ctx, l.seq)
+}
+
+// home finds the message in which the record of a dead letter still waits for
+// another destination; nil when it does not. The caller lets go of it.
+func (s *Spool) home(ctx context.Context, l *letter) (*message, int, error) {
+	for seq := l.note.Home; seq != 0; {
+		m, err := s.load(ctx, seq, "", nil)
+		if errors.Is(err, spool.ErrNotFound) {
+			return nil, 0, nil
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		seq = 0
+		s.mu.Lock()
+		for i := range m.records {
+			if m.records[i].id != l.id {
+				continue
+			}
+			if m.left[i] > 0 {
+				s.mu.Unlock()
+				return m, i, nil
+			}
+			seq = m.marks[place{i, ""}].To
+		}
+		s.unload(m)
+		s.mu.Unlock()
+	}
+	return nil, 0, nil
+}
+
+func (s *Spool) removeDead(ctx context.Context, seq uint64) error {
+	if err := s.deadStream.DeleteMsg(ctx, seq); err != nil && !isGone(err) {
+		return fmt.Errorf("removing a dead letter: %w", err)
+	}
+	s.touch()
+	return nil
+}
+
+// dropLetter removes a dead letter, and its payloads where nobody needs them.
+func (s *Spool) dropLetter(ctx context.Context, l *letter) (bool, error) {
+	if err := s.removeDead(ctx, l.seq); err != nil {
+		return false, err
+	}
+	if len(l.objects) > 0 {
+		home, _, err := s.home(ctx, l)
+		if home != nil {
+			s.letGo(home)
+		}
+		if err == nil && home == nil {
+			s.releaseObjects([]*stored{l.stored})
+		}
+	}
+	return true, nil
+}
+
+// unneeded are the records of a message with payloads in the object store that
+// ended here for good. Under mu.
+func (s *Spool) unneeded(m *message) (list []*stored) {
+	for i := range m.records {
+		if len(m.records[i].objects) > 0 && m.marks[place{i, ""}].Kind != kindMoved {
+			list = append(list, &m.records[i])
+		}
+	}
+	return list
+}
+
+// releaseObjects removes the payloads of records of which no dead letter is left.
+func (s *Spool) releaseObjects(list []*stored) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*flushWait)
+	defer cancel()
+	for _, r := range list {
+		left, err := s.fetch(ctx, s.names.dead(), get{Next: s.names.prefix + ".dead.*.*." + r.id, Batch: 1})
+		if err != nil || len(left) > 0 {
+			continue // or the sweep finds them
+		}
+		var names []string
+		for _, o := range r.objects {
+			names = append(names, o.name)
+		}
+		s.removeObjects(names)
+	}
+}

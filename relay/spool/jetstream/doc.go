@@ -1,0 +1,128 @@
+// Package jetstream is the spool that several gateways share: streams of NATS
+// JetStream. Its promise is that of package spool. How it keeps it:
+//
+//	Append ─encode─▶ line of its ─┐  one message      NAME            ┌▶ consumer shop~a ─▶ gateways ─▶ Claim ─▶ Settle ┐
+//	Append ─encode─▶ project      ├─ with all that ─▶ records of all ─┤                                                  │
+//	Append ─encode─▶              ┘  waited           gateways        └▶ consumer shop~b ─▶ …                            ▼
+//	                                                     ▲  removed when all destinations are done      marks in NAME_state
+//
+// # The streams
+//
+// All have the same number of replicas and lie in files:
+//
+//	NAME         NAME.records.PROJECT     packs: the records of one commit group of one project
+//	             NAME.again.PROJECT       records that were retried
+//	             NAME.probe               asks whether a message can be stored
+//	             no more than max_size bytes, refuses what is beyond, keeps what nobody consumes
+//	NAME_dead    NAME.dead.PROJECT.DESTINATION.ID   dead letters; the oldest make room
+//	NAME_state   NAME.state.SEQUENCE      marks: what became of a message's records so far
+//	             NAME.state.turn.WHAT     which gateway did a round of housekeeping last
+//	NAME_large   object store: payloads that do not fit into a message
+//
+// Each destination is one durable pull consumer PROJECT~DESTINATION, shared by
+// all gateways. Names with other characters than letters, digits, - and _ are
+// written as = and hexadecimal digits.
+//
+// # Packing
+//
+// One message of a project is under way at a time, and what arrives meanwhile
+// goes into the next one, up to 512 records and three quarters of the servers'
+// max_payload (at most 512 KiB). Nobody lingers: a lone record is stored at
+// once. So the servers sync once per message and not once per record.
+//
+// A payload in a file, and what makes a record larger than a message, goes into
+// the object store in chunks, all of them confirmed before the record is
+// stored. A payload that no record needs is removed with the record, or, where
+// a gateway was killed half way, by a sweep about an hour later.
+//
+// # What is durable
+//
+// With sync_interval: always a server of a replicated stream writes the entry
+// to its log and syncs it before it votes for it, so a confirmed message is on
+// the disks of a majority. Open asks every server by its monitoring address and
+// refuses where one does not sync; of those that do not answer a minority may
+// be down, and is asked again later.
+//
+// # Leases and marks
+//
+// A gateway that has workers waiting asks for messages and leases each as a
+// whole; its records are claimed one by one. While it lives it tells the servers
+// so; when it dies its leases run out (30 s), and another gateway gets the
+// messages. Close hands them over at once.
+//
+// What became of a record at a destination is a mark. A message whose records
+// have all ended everywhere is removed, without any marks. Else the marks are
+// written to NAME_state within a tenth of a second, only over those that were
+// read before (compare and set): two gateways that work on two destinations of
+// one message read each other's marks, and the one that completes a record tells
+// the observer. So a record settles once, with the worst outcome per item.
+// Every gateway that gets a message reads its marks first.
+//
+// Release keeps the lease for up to a minute; beyond it the mark says until
+// when, and the message goes back with a negative acknowledgement and a delay.
+// Bury stores the dead letter, then the mark, and then returns. Retry stores the
+// record as a message of its own, and then removes the dead letter; where other
+// destinations still wait, the whole record moves into that message.
+//
+// # What can go wrong
+//
+//   - A gateway is killed. Appends that were not confirmed were not answered.
+//     Settlements of the last tenth of a second, and deliveries under way, are
+//     repeated by another gateway when the leases have run out: duplicates,
+//     never a loss. Between two steps of Bury or Retry a record may be both a
+//     dead letter and waiting: it is delivered, buried once more over itself, or
+//     retried under the same name.
+//   - A server dies. The others elect a leader within seconds; appends wait for
+//     it up to ten seconds and are tried again under the same message id, which
+//     the servers recognise for two minutes. Acknowledgements that a dying
+//     leader did not pass on are deliveries that are repeated and, by the marks,
+//     skipped.
+//   - No majority, or no connection. Append fails with *spool.FullError
+//     ("unavailable"), the first ones after trying, the next ones at once. It
+//     works again when a small message could be stored, which is tried four
+//     times a second. What is leased can be delivered meanwhile; its settlements
+//     are stored later.
+//   - An answer that is lost. After ten seconds Append fails, and cannot know
+//     whether the servers have the record: such a record may be delivered, and
+//     its client, that was told to come back, sends it again. It is the one
+//     exception to "after an error nothing of it will be delivered".
+//   - A lease that runs out while its gateway lives but cannot reach a server:
+//     the records go to another gateway as well.
+//
+// # Duplicates at the door
+//
+// The message id of a record that is alone in its message is made of project,
+// event id, destinations and items. A client that sends the same event again
+// within two minutes is answered 200 and nothing is stored: its items settle as
+// filtered with the reason "duplicate". Another envelope with the same event id
+// (an attachment) has other items, and is stored. A record that shares its
+// message with others, has no event id or a payload in the object store is not
+// recognised when its client sends it again.
+//
+// # The ledger
+//
+// The observer of each gateway is told of what happens there:
+//
+//	Append                     Appended
+//	last destination is done   Settled; before it Recovered, if another life appended the record
+//	retry of a dead letter
+//	  of a record that settled Requeued
+//
+// A start recovers nothing: what waits is no opening balance of one gateway,
+// because any of them may be at it. So the books of one gateway balance with
+// what it appended and others settle, and over all gateways and lives
+//
+//	appended + requeued = settled + in the spool
+//
+// where Recovered says how many of the settled ones came from another life, and
+// "in the spool" is what Stats tells at any gateway. A gateway killed between a
+// confirmation and its note, or with settlements that were not stored, leaves a
+// difference of those records.
+//
+// # Memory
+//
+// No gateway has an index of the stream: it holds the messages it leases, about
+// 8 per destination and those with records that wait less than a minute, at most
+// 128 MiB; 64 MiB of appends that wait for their confirmation; and a page of a
+// walk, 8 MiB.
+package jetstream

@@ -1,0 +1,222 @@
+package jetstream
+
+import (
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"breakwater/relay/spool"
+	"breakwater/schemas"
+)
+
+// message is one pack of the stream that this gateway has something to do
+// with: it holds leases of it, or decisions that are not stored yet. Its
+// destinations share it.
+type message struct {
+	seq     uint64
+	subject string
+	*pack
+	size     int64
+	marks    marks              // what is known of its records
+	unstored map[place]struct{} // marks the servers do not have yet
+	stateSeq uint64             // of the marks the servers have, 0 when none were seen
+	left     []int              // destinations to go, per record
+	metas    []*schemas.Meta    // read when needed
+	leases   map[string]*lease
+	users    int // loads that hold it
+	dirtyAt  time.Time
+	flushing bool
+	gone     bool         // removed from the stream
+	done     []chan error // of those who wait for a flush
+}
+
+// lease is one destination's hold on a message.
+type lease struct {
+	q    *queue
+	msg  jetstream.Msg
+	used time.Time // when a claim of it began or ended last
+	// left are its records that have not ended, taken those claimed, ready those
+	// in the queue's heap; the rest of left waits for its time.
+	left, taken, ready int
+	items              map[int]*item
+}
+
+// item is one record of a leased message, for one destination.
+type item struct {
+	m        *message
+	l        *lease
+	i        int
+	pos      int // in a heap, -1 when in none
+	claimed  bool
+	due      time.Time
+	attempts int
+	reason   string
+}
+
+func newMessage(seq uint64, subject string, p *pack, size int64) *message {
+	m := &message{
+		seq: seq, subject: subject, pack: p, size: size, marks: marks{}, unstored: map[place]struct{}{},
+		left: make([]int, len(p.records)), metas: make([]*schemas.Meta, len(p.records)), leases: map[string]*lease{},
+	}
+	for i := range p.records {
+		m.left[i] = len(p.records[i].targets)
+	}
+	return m
+}
+
+// meta reads a record's meta. One that cannot be read has what the pack knows.
+func (m *message) meta(i int) *schemas.Meta {
+	if m.metas[i] == nil {
+		meta, err := m.records[i].decodeMeta()
+		if err != nil {
+			meta = &schemas.Meta{ID: m.records[i].id, Project: m.project, ReceivedAt: m.records[i].received(), Destinations: m.records[i].targets}
+		}
+		m.metas[i] = meta
+	}
+	return m.metas[i]
+}
+
+// endedAt says that a destination, or the whole record, has ended.
+func (m *message) endedAt(i int, dest string) bool {
+	return m.marks[place{i, dest}].ended() || m.marks[place{i, ""}].Kind == kindMoved
+}
+
+// complete says that nobody needs the message any more.
+func (m *message) complete() bool {
+	for _, n := range m.left {
+		if n > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// hasUnstored says that this gateway has a part in how a record ended.
+func (m *message) hasUnstored(i int) bool {
+	for p := range m.unstored {
+		if p.i == i {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *message) multi() bool {
+	for i := range m.records {
+		if len(m.records[i].targets) > 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// apply takes over marks; ended ones stay. It returns the records that ended
+// everywhere by it and were not moved.
+func (m *message) apply(add marks, unstored bool) (ended []int, changed []place) {
+	for p, k := range add {
+		if p.i >= len(m.records) || m.endedAt(p.i, p.dest) {
+			continue
+		}
+		if old, ok := m.marks[p]; ok && old.equal(k) {
+			continue
+		}
+		if _, ours := m.unstored[p]; ours && !unstored && !k.ended() {
+			continue // an older time to wait
+		}
+		was := m.marks[p]
+		m.marks[p] = k
+		changed = append(changed, p)
+		if unstored {
+			m.unstored[p] = struct{}{}
+		} else {
+			delete(m.unstored, p)
+		}
+		switch {
+		case k.Kind == kindMoved:
+			m.left[p.i] = 0
+		case k.ended() && !was.ended() && m.records[p.i].has(p.dest):
+			if m.left[p.i]--; m.left[p.i] == 0 {
+				ended = append(ended, p.i)
+			}
+		}
+	}
+	return ended, changed
+}
+
+func (r *stored) has(dest string) bool {
+	for _, t := range r.targets {
+		if t == dest {
+			return true
+		}
+	}
+	return false
+}
+
+// settlement is a record whose last destination has ended, to be told of when
+// no lock is held.
+type settlement struct {
+	meta    *schemas.Meta
+	finals  []schemas.Final
+	foreign bool // another life appended it
+}
+
+// settled makes the settlement of a record that ended. Under mu.
+func (s *Spool) settled(m *message, i int) settlement {
+	meta := m.meta(i)
+	s.changes++
+	return settlement{meta, outcome(&m.records[i], i, len(meta.Counts), m.marks), m.life != s.life}
+}
+
+func (s *Spool) tell(list []settlement) {
+	for _, e := range list {
+		if e.foreign {
+			s.observer.Recovered(e.meta)
+		}
+		s.observer.Settled(e.meta, e.finals)
+	}
+}
+
+// decide puts decisions about a message's records into effect here: queues
+// forget what ended, and a flush stores them. It returns what ended everywhere
+// and the places that changed. Under mu.
+func (s *Spool) decide(m *message, add marks, unstored bool) (told []settlement, changed []place) {
+	ended, changed := m.apply(add, unstored)
+	for _, p := range changed {
+		if !m.marks[p].ended() {
+			continue
+		}
+		for dest, l := range m.leases {
+			if p.dest == dest || p.dest == "" {
+				l.forget(p.i)
+			}
+		}
+	}
+	for _, i := range ended {
+		if unstored || m.hasUnstored(i) { // else whoever stored the last mark has told of it
+			told = append(told, s.settled(m, i))
+		}
+	}
+	if unstored && len(changed) > 0 {
+		s.soil(m)
+	}
+	return told, changed
+}
+
+// forget takes a record out of a lease.
+func (l *lease) forget(i int) {
+	it := l.items[i]
+	if it == nil {
+		return
+	}
+	delete(l.items, i)
+	l.q.remove(it)
+	l.left--
+	if it.claimed {
+		l.taken--
+		l.q.inFlight--
+	}
+}
+
+func (m *message) destination(name string) spool.Destination {
+	return spool.Destination{Project: m.project, Name: name}
+}

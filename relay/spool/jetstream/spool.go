@@ -1,0 +1,321 @@
+package jetstream
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/oklog/ulid/v2"
+	"github.com/rs/zerolog"
+
+	"breakwater/relay/spool"
+	"breakwater/schemas"
+)
+
+var (
+	_ spool.Engine  = (*Spool)(nil)
+	_ spool.Adopter = (*Spool)(nil)
+)
+
+// Spool is one gateway's part in the spool on a set of streams. Make one with
+// Open.
+type Spool struct {
+	cfg      Config
+	names    names
+	life     string // of this process, in what it stores
+	now      func() time.Time
+	log      zerolog.Logger
+	observer spool.Observer
+	metrics  *metrics
+	conn     *nats.Conn
+	js       jetstream.JetStream
+	large    jetstream.ObjectStore
+
+	recordStream, deadStream, stateStream jetstream.Stream
+
+	dir      string
+	ownDir   bool // dir is temporary
+	packSize int  // most bytes of a message
+
+	ctx       context.Context // ends with Close
+	cancel    context.CancelFunc
+	wg        sync.WaitGroup
+	wakeProbe chan struct{}
+	flushes   chan struct{} // bounds the flushes under way
+
+	stats statistics
+
+	// mu guards everything below, and all messages and queues. Nobody waits for
+	// a server under it.
+	mu       sync.Mutex
+	closed   bool
+	limits   spool.Limits
+	entropy  *ulid.MonotonicEntropy
+	projects map[string]*project
+	queues   map[spool.Destination]*queue
+	messages map[uint64]*message
+	held     int64 // bytes of messages
+	waiting  int64 // bytes of appends that are not confirmed
+	spilled  int64 // bytes of payloads in files
+	down     error // why nothing can be stored, nil when something can
+	changes  int64 // of the books; Stats looks again when it moved
+	adds     []addition
+	damaged  int64
+	removed  recent // messages that were removed, for walks that read them before
+	chores   int    // removals of payloads under way
+}
+
+// Open connects, checks that the servers sync (*UnsyncedError otherwise),
+// makes the streams or takes those that are there, and returns a spool in use.
+// It tries until ctx ends where servers do not answer.
+func Open(ctx context.Context, cfg Config) (*Spool, error) {
+	s, err := newSpool(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("opening spool: %w", err)
+	}
+	silent, err := s.open(ctx)
+	if err != nil {
+		s.release()
+		return nil, fmt.Errorf("opening spool: %w", err)
+	}
+	s.wg.Add(3)
+	go s.keep()
+	go s.probe()
+	go s.watchSync(silent)
+	return s, nil
+}
+
+func newSpool(cfg Config) (*Spool, error) {
+	if cfg.URL == "" {
+		return nil, errors.New("no servers given")
+	}
+	cfg.times = cfg.times.withDefaults()
+	cfg.Stream = cmp.Or(cfg.Stream, "breakwater")
+	cfg.Gateway = cmp.Or(cfg.Gateway, rand.Text()[:8])
+	cfg.Replicas = cmp.Or(cfg.Replicas, 3)
+	s := &Spool{
+		cfg: cfg, names: names{token(cfg.Stream)}, life: cfg.Gateway + "/" + rand.Text()[:8], now: cfg.Now, log: cfg.Logger, observer: cfg.Observer,
+		metrics: newMetrics(), limits: cfg.limits(), entropy: ulid.Monotonic(rand.Reader, 0),
+		projects: map[string]*project{}, queues: map[spool.Destination]*queue{}, messages: map[uint64]*message{},
+		wakeProbe: make(chan struct{}, 1), flushes: make(chan struct{}, 64),
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.observer == nil {
+		s.observer = nobody{}
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s, s.openDir()
+}
+
+func (s *Spool) openDir() (err error) {
+	if s.cfg.Dir == "" {
+		s.ownDir = true
+		s.dir, err = os.MkdirTemp("", "breakwater-spill-")
+		return err
+	}
+	s.dir = filepath.Join(s.cfg.Dir, "spill")
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	old, err := filepath.Glob(filepath.Join(s.dir, "*.spill"))
+	for _, f := range old { // of a life that was killed
+		err = errors.Join(err, os.Remove(f))
+	}
+	return err
+}
+
+func (s *Spool) open(ctx context.Context) (silent []string, err error) {
+	if err := s.dial(ctx); err != nil {
+		return nil, err
+	}
+	silent, err = s.checkSync(ctx)
+	if err != nil {
+		if !s.cfg.AllowUnsynced {
+			return nil, err
+		}
+		silent = nil
+		s.log.Warn().Err(err).Msg("opened all the same, because unsynced servers are allowed")
+	}
+	if err := s.prepare(ctx, s.limits); err != nil {
+		return nil, err
+	}
+	// A quarter of a message stays free for its headers and for what a commit
+	// group is worth: larger ones gain little and cost memory.
+	s.packSize = int(min(s.conn.MaxPayload()/4*3, 512<<10))
+	if s.cfg.Registerer != nil {
+		if err := s.metrics.register(s.cfg.Registerer, s); err != nil {
+			return nil, err
+		}
+	}
+	return silent, s.refresh(ctx)
+}
+
+// release lets go of what newSpool and open took.
+func (s *Spool) release() {
+	s.cancel()
+	if s.conn != nil {
+		s.conn.Close()
+	}
+	s.metrics.unregister()
+	if s.ownDir {
+		_ = os.RemoveAll(s.dir) // a temporary directory
+	}
+}
+
+// Close writes what waits, hands back what is leased so that another gateway
+// gets it at once, and disconnects. Claims still out are given again.
+func (s *Spool) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	for _, q := range s.queues {
+		q.wakeAll()
+	}
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
+	s.drainAppends(ctx)
+	s.cancel()
+	s.wg.Wait()
+	left := s.flushAll(ctx)
+	s.handBackAll()
+	err := s.conn.FlushWithContext(ctx)
+	s.release()
+	if left > 0 {
+		s.log.Warn().Int("messages", left).Msg("closed before all settlements were stored; their records are delivered again")
+	} else if err != nil {
+		s.log.Warn().Err(err).Msg("closed without handing leases back; other gateways get them when they run out")
+	}
+	return nil
+}
+
+// closeWait is how long Close waits for servers that do not answer.
+const closeWait = 5 * time.Second
+
+// abandon ends everything as a kill would: nothing is written, nothing handed
+// back.
+func (s *Spool) abandon() {
+	s.mu.Lock()
+	s.closed = true
+	for _, q := range s.queues {
+		q.wakeAll()
+	}
+	s.mu.Unlock()
+	s.cancel()
+	s.conn.Close()
+	s.wg.Wait()
+	s.release()
+}
+
+// Expect makes the queues of configured destinations known before they get a
+// record, so that Stats shows them empty.
+func (s *Spool) Expect(dsts ...spool.Destination) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range dsts {
+		s.queue(d)
+	}
+}
+
+// SetLimits changes the limits of a spool in use; zero values get the
+// defaults. All gateways share the streams' limits: the last one set counts.
+func (s *Spool) SetLimits(l spool.Limits) {
+	s.mu.Lock()
+	old := s.limits
+	s.limits = l.WithDefaults()
+	l = s.limits
+	closed := s.closed
+	s.mu.Unlock()
+	if closed || (old.MaxSize == l.MaxSize && old.ProjectShare == l.ProjectShare && old.DeadLetterSize == l.DeadLetterSize) {
+		return
+	}
+	s.background(func() {
+		ctx, cancel := context.WithTimeout(s.ctx, time.Minute)
+		defer cancel()
+		if err := s.prepare(ctx, l); err != nil && s.ctx.Err() == nil {
+			s.log.Error().Err(err).Msg("the streams keep their old limits")
+		}
+	})
+}
+
+// background runs f unless the spool is closed; Close waits for it.
+func (s *Spool) background(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.wg.Add(1)
+	go func() { defer s.wg.Done(); f() }()
+}
+
+// chore is background for what Tick waits for.
+func (s *Spool) chore(f func()) {
+	s.mu.Lock()
+	s.chores++
+	closed := s.closed
+	s.mu.Unlock()
+	finish := func() { s.mu.Lock(); s.chores--; s.mu.Unlock() }
+	if closed {
+		finish()
+		return
+	}
+	s.background(func() { defer finish(); f() })
+}
+
+// recent remembers the newest sequences it was given.
+type recent struct {
+	ring [4096]uint64
+	next int
+	in   map[uint64]struct{}
+}
+
+func (r *recent) add(seq uint64) {
+	if r.in == nil {
+		r.in = map[uint64]struct{}{}
+	}
+	delete(r.in, r.ring[r.next])
+	r.ring[r.next], r.in[seq] = seq, struct{}{}
+	r.next = (r.next + 1) % len(r.ring)
+}
+
+// newID gives a record its ULID. Its time is the real one: walks use it to
+// find the place in a stream, whose messages have the servers' time.
+func (s *Spool) newID() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ms := ulid.Timestamp(time.Now())
+	id, err := ulid.New(ms, s.entropy)
+	if err != nil { // 2^80 in one millisecond
+		id = ulid.MustNew(ms+1, rand.Reader)
+	}
+	return id.String()
+}
+
+func kick(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// nobody is the observer of a spool without one.
+type nobody struct{}
+
+func (nobody) Recovered(*schemas.Meta)                {}
+func (nobody) Appended(*schemas.Meta)                 {}
+func (nobody) Settled(*schemas.Meta, []schemas.Final) {}
+func (nobody) Requeued(*schemas.Meta)                 {}
