@@ -18,6 +18,7 @@ type cli struct {
 	Full       fullCmd       `cmd:"" help:"Run the spool or a small disk full: 503 while full, 200 again without a restart, nothing lost."`
 	Fanout     fanoutCmd     `cmd:"" help:"Measure one upstream's delivery latency with its sibling up and down."`
 	Chaos      chaosCmd      `cmd:"" help:"Break several gateways, NATS, Redis and the links between them; nothing acknowledged may be lost."`
+	Cost       costCmd       `cmd:"" help:"What one request costs each part of several gateways: CPU, disk, network, Redis."`
 	Flood      floodCmd      `cmd:"" help:"Measure what one project's flood costs its neighbour: the ratio of the p99."`
 	Backlog    backlogCmd    `cmd:"" help:"Pile up records behind a dead upstream, kill, reopen, drain."`
 	Attachment attachmentCmd `cmd:"" help:"Send one large attachment and say what it cost in memory."`
