@@ -119,12 +119,14 @@ func (c *counter) learn(p Period, now time.Time, fresh, took, used int64, answer
 		*c.alone.of(p) += fresh
 		return
 	}
-	c.day += took
-	c.month += took
+	// used has what was taken now; answers may come in another order than they
+	// were given in.
 	if p == Day {
 		c.day = max(c.day, used+c.alone.day+c.offered.day)
+		c.month += took
 	} else {
 		c.month = max(c.month, used+c.alone.month+c.offered.month)
+		c.day += took
 	}
 }
 
