@@ -233,7 +233,12 @@ func (q *Ballot) Subject(kind StepKind, who any) any {
 }
 
 // Ballot is what the request asked of the fleet; nil without a fleet.
-func (r *Request) Ballot() *Ballot { return r.ballot }
+func (r *Request) Ballot() *Ballot {
+	if r == nil {
+		return nil
+	}
+	return r.ballot
+}
 
 // Together is the stage that asks the fleet, once for a request, what its
 // planners want to know. It stands before everything that measures or thins

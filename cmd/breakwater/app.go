@@ -183,7 +183,7 @@ func (a *app) newStages(cfg *config.Config) (err error) {
 		return err
 	}
 	vc := vitalsConfig(cfg)
-	vc.Log, vc.Pages, vc.Scrub = part("vitals"), a.pages, a.scrubText
+	vc.Log, vc.Pages, vc.Scrub, vc.Fleet = part("vitals"), a.pages, a.scrubText, a.shared()
 	a.vitals = vitals.New(vc, a.registry)
 	if err := a.vitals.LoadFile(dataFile(cfg, "vitals.bin")); err != nil {
 		a.log.Warn().Err(err).Msg("vitals that were settling at the last stop could not be read")

@@ -34,7 +34,7 @@ func (a *app) newFleet(cfg *config.Config) error {
 	a.fleet, err = fleet.New(fleet.Options{
 		URL: r.URL.Reveal(), Timeout: r.Timeout.Duration(), Stricter: r.WhenAway == "stricter", Gateways: r.Gateways,
 		Prefix: r.Prefix, Salt: r.Salt.Reveal(), Name: name, OwnFor: cfg.Vitals.SettleMax.Duration() + 10*time.Minute,
-		Learned: a.learned, Registerer: a.registry, Log: a.log.With().Str("part", "fleet").Logger(), Now: a.now,
+		Learned: a.learned, Found: func() { a.limiter.Settle(a.now()) }, Message: func(m []byte) { a.vitals.Take(m) }, Registerer: a.registry, Log: a.log.With().Str("part", "fleet").Logger(), Now: a.now,
 	})
 	if err == nil {
 		a.limits.Tell(a.tellFleet)
@@ -56,7 +56,7 @@ func (a *app) shared() ingest.Fleet {
 func (a *app) together() ingest.Stage {
 	return &ingest.Together{
 		Fleet: a.shared(), Sampled: a.sampler.Drops,
-		Planners: []ingest.Planner{a.limiter.Requests(), ingest.Claims{}, a.storm, a.limiter.Items()},
+		Planners: []ingest.Planner{a.limiter.Requests(), ingest.Claims{}, a.storm, a.limiter.Items(), a.vitals},
 	}
 }
 

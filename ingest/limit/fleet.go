@@ -115,11 +115,7 @@ func (s itemSteps) Plan(b *ingest.Batch, q *ingest.Ballot) {
 			if !ok {
 				continue
 			}
-			period := quota.quota.Period
-			step.Quota = ingest.StepQuota{
-				Key:   name + ":" + string(u.category) + ":" + string(period) + ":" + period.start(now).Format("2006-01-02"),
-				Limit: quota.quota.Limit, Known: known, New: fresh, Until: period.end(now),
-			}
+			step.Quota = stepQuota(name, u.category, quota.quota, now, known, fresh)
 		}
 		i := q.Add(first, step)
 		if u.carries && i >= 0 {
@@ -162,4 +158,39 @@ func (s itemSteps) Judge(b *ingest.Batch, q *ingest.Ballot) *ingest.Rejection {
 		s.l.quotas.touched()
 	}
 	return nil
+}
+
+// Settle tells the fleet what was counted of quotas while it was away. Call it
+// when it is back, so that it does not give away what is used up already.
+func (l *Limiter) Settle(now time.Time) {
+	type open struct {
+		quotaLimit
+		step ingest.Step
+	}
+	var list []open
+	var steps []ingest.Step
+	for name, p := range l.state.Load().projects {
+		for cat, q := range p.quota {
+			if known, fresh, ok := q.counter.offer(q.quota, now, 0); ok {
+				step := ingest.Step{Kind: ingest.StepItems, After: ingest.Always, Key: name + ":" + string(cat), Quota: stepQuota(name, cat, q.quota, now, known, fresh)}
+				list, steps = append(list, open{q, step}), append(steps, step)
+			}
+		}
+	}
+	answers, ok := l.opts.Fleet.Ask(steps)
+	for i, o := range list {
+		used := int64(0)
+		if ok {
+			used = answers[i].Used
+		}
+		o.counter.learn(o.quota.Period, now, o.step.Quota.New, 0, used, ok)
+	}
+	l.quotas.touched()
+}
+
+func stepQuota(project string, c schemas.Category, q Quota, now time.Time, known, fresh int64) ingest.StepQuota {
+	return ingest.StepQuota{
+		Key:   project + ":" + string(c) + ":" + string(q.Period) + ":" + q.Period.start(now).Format("2006-01-02"),
+		Limit: q.Limit, Known: known, New: fresh, Until: q.Period.end(now),
+	}
 }

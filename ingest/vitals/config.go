@@ -7,6 +7,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+
+	"breakwater/ingest"
 )
 
 // Config is what holds for all projects. The zero value of every field means
@@ -46,6 +48,8 @@ type Config struct {
 	// Pages takes the metric families that have a series per page, for a handler
 	// that writes them with Vitals.WriteMetrics; nil registers them with the rest.
 	Pages prometheus.Registerer
+	// Fleet knows which gateway an id belongs to; nil for none. See Plan and Take.
+	Fleet ingest.Fleet
 	// Now is the clock; default time.Now.
 	Now func() time.Time
 }

@@ -213,6 +213,9 @@ func (v *Vitals) record(req *ingest.Request, b *schemas.Beacon, c client) (used 
 			continue
 		}
 		r.sentry = b.Source == SourceSentry && r.vital < webVitals
+		if v.elsewhere(req, &r, e, e.ID, now) {
+			continue
+		}
 		early = v.settle(&r, e.ID, now, early)
 		p.logPoor(v, &r, e)
 	}

@@ -66,7 +66,9 @@ func (f *Fleet) found() {
 	if f.state.up.Swap(true) {
 		return
 	}
-	f.state.once.Store(true)
+	if f.state.once.Swap(true) && f.opts.Found != nil {
+		f.ending.Go(f.opts.Found)
+	}
 	f.opts.Log.Info().Msg("Redis answers, limits are shared")
 }
 

@@ -42,6 +42,8 @@ type Options struct {
 	// Learned is told of limits that upstreams announced to other gateways, by
 	// the names that Announce was given. It must be quick. Optional.
 	Learned func(list []Limit)
+	// Found is called, by itself, each time Redis was away and answers again.
+	Found func()
 	// Message takes what other gateways Forward to this one. Optional.
 	Message    func(message []byte)
 	Registerer prometheus.Registerer
@@ -66,7 +68,9 @@ type Fleet struct {
 	rdb     *redis.Client
 	scripts scripts
 	metrics *metrics
-	calls   chan *call
+	calls   chan *call    // somebody waits; nil: look for what nobody waits for
+	later   chan *call    // nobody waits
+	told    chan struct{} // something is in later
 	salt    atomic.Pointer[[]byte]
 	state   circuit
 
@@ -107,7 +111,7 @@ func New(o Options) (*Fleet, error) {
 	if o.Name == "" {
 		o.Name = random()
 	}
-	f := &Fleet{opts: o, prefix: o.Prefix + ":", name: o.Name, calls: make(chan *call, maxWaiting)}
+	f := &Fleet{opts: o, prefix: o.Prefix + ":", name: o.Name, calls: make(chan *call, maxWaiting), later: make(chan *call, maxWaiting), told: make(chan struct{}, 1)}
 	if f.scripts, err = newScripts(); err != nil {
 		return nil, err
 	}
@@ -137,6 +141,7 @@ func (f *Fleet) Start() {
 	for range senders {
 		f.ending.Go(f.send)
 	}
+	f.ending.Go(f.carry)
 	f.ending.Go(f.watch)
 	f.ending.Go(f.listen)
 }

@@ -62,20 +62,57 @@ func (f *Fleet) do(patience time.Duration, a add) (redis.Cmder, error) {
 	}
 }
 
-// tell sends a call that nobody waits for. While Redis is away it is dropped.
+// tell sends a call that nobody waits for, with the next round trip that a
+// request makes, or by itself when none came within linger. While Redis is away
+// it is dropped.
 func (f *Fleet) tell(a add) {
 	if !f.Up() {
 		return
 	}
 	select {
-	case f.calls <- &call{add: a, till: time.Now().Add(tellFor)}:
+	case f.later <- &call{add: a, till: time.Now().Add(tellFor)}:
 	default:
 		f.metrics.fail("crowded")
+		return
+	}
+	select {
+	case f.told <- struct{}{}:
+	default:
 	}
 }
 
-// tellFor is how long a call that nobody waits for may wait to be sent.
-const tellFor = 5 * time.Second
+const (
+	// tellFor is how long a call that nobody waits for may wait to be sent.
+	tellFor = 5 * time.Second
+	// linger is how long it waits for a round trip of somebody else.
+	linger = 10 * time.Millisecond
+)
+
+// carry sends what nobody waits for when nobody else sends.
+func (f *Fleet) carry() {
+	for {
+		select {
+		case <-f.ended.Done():
+			return
+		case <-f.told:
+		}
+		t := time.NewTimer(linger)
+		select {
+		case <-f.ended.Done():
+			t.Stop()
+			return
+		case <-t.C:
+		}
+		if len(f.later) == 0 {
+			continue
+		}
+		select {
+		case f.calls <- nil:
+		case <-f.ended.Done():
+			return
+		}
+	}
+}
 
 // send is one sender: it takes what waits and makes one round trip of it.
 func (f *Fleet) send() {
@@ -85,7 +122,11 @@ func (f *Fleet) send() {
 		case <-f.ended.Done():
 			return
 		case c := <-f.calls:
-			batch = f.gather(append(batch[:0], c))
+			batch = batch[:0]
+			if c != nil {
+				batch = append(batch, c)
+			}
+			batch = f.gather(batch)
 		}
 		f.exchange(batch)
 		clear(batch)
@@ -95,11 +136,18 @@ func (f *Fleet) send() {
 // gather adds what waits as well.
 func (f *Fleet) gather(batch []*call) []*call {
 	for len(batch) < maxPipeline {
+		var c *call
 		select {
-		case c := <-f.calls:
-			batch = append(batch, c)
+		case c = <-f.calls:
 		default:
-			return batch
+			select {
+			case c = <-f.later:
+			default:
+				return batch
+			}
+		}
+		if c != nil {
+			batch = append(batch, c)
 		}
 	}
 	return batch
@@ -214,3 +262,6 @@ func (f *Fleet) flush() {
 	}
 	_, _ = f.do(f.opts.Timeout, func(ctx context.Context, p redis.Pipeliner) redis.Cmder { return p.Ping(ctx) })
 }
+
+// Waiting is how many calls have not been sent yet.
+func (f *Fleet) Waiting() int { return len(f.calls) + len(f.later) }
