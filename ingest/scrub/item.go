@@ -151,23 +151,29 @@ func (w *walker) release() {
 	walkers.Put(w)
 }
 
-// neverInfer writes sdk.settings.infer_ip: "never" into an event that does not
-// say and whose platform makes Sentry fill a missing address with the
-// connection's: that would be the gateway's own. payload is JSON.
+// neverInfer is askNever for a payload, which is JSON.
 func neverInfer(payload []byte) []byte {
 	o, ok := schemas.ViewObject(payload)
 	if !ok {
 		return payload
 	}
+	askNever(o)
+	return o.Bytes()
+}
+
+// askNever writes sdk.settings.infer_ip: "never" into an event whose platform
+// makes Sentry fill a missing address with the connection's: that would be the
+// gateway's own.
+func askNever(o *schemas.Object) {
 	switch p, _ := o.String("platform"); p {
 	case "javascript", "cocoa", "objc":
 	default:
-		return payload
+		return
 	}
 	sdk, ok := o.Object("sdk")
 	if !ok {
 		o.Set("sdk", jsontext.Value(`{"settings":{"infer_ip":"never"}}`))
-		return o.Bytes()
+		return
 	}
 	if settings, ok := sdk.Object("settings"); ok {
 		settings.Set("infer_ip", jsontext.Value(`"never"`))
@@ -176,7 +182,17 @@ func neverInfer(payload []byte) []byte {
 		sdk.Set("settings", jsontext.Value(`{"infer_ip":"never"}`))
 	}
 	o.Set("sdk", sdk.Bytes())
-	return o.Bytes()
+}
+
+// infers tells whether an event says by itself what to do about its address;
+// walking over it settles that.
+func infers(o *schemas.Object) bool {
+	for _, at := range [][]string{{"ingest_settings", "infer_ip"}, {"sdk", "settings", "infer_ip"}} {
+		if v, ok := o.Path(at[0], at[1:]...); ok && v.Kind() == '"' {
+			return true
+		}
+	}
+	return false
 }
 
 // saysNever tells whether an event or container asks that no address be inferred.

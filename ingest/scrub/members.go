@@ -127,13 +127,16 @@ func (w *walker) keyValue(p *keyValue, n *node, key []byte, child *node, f field
 
 // known is the node the schema has for a key, nil for one it does not name.
 func (n *node) known(key []byte) *node {
-	switch {
-	case n.kids == nil:
+	if len(key) >= len(n.index) {
 		return nil
-	case n.fold:
-		return n.kids[foldASCII(string(key))]
 	}
-	return n.kids[string(key)]
+	for i := range n.index[len(key)] {
+		k := &n.index[len(key)][i]
+		if k.name == string(key) || n.fold && foldedEqual(key, k.name) {
+			return k.node
+		}
+	}
+	return nil
 }
 
 // resolve finds the node of a member and what its key says.

@@ -50,6 +50,10 @@ type node struct {
 	// pairs: entries of a list are [key, value] pairs of this node's own.
 	pairs bool
 	kids  map[string]*node
+	// index has the kids by the length of their names: every key of every payload
+	// is looked up, and comparing with the few of its length takes half of what
+	// hashing it does.
+	index [][]kid
 	// rest is for keys not in kids, elem for list entries; nil means free.
 	rest, elem *node
 }
@@ -81,6 +85,30 @@ var (
 )
 
 type kids = map[string]*node
+
+type kid struct {
+	name string
+	node *node
+}
+
+// buildIndex makes the index of n and of all that is below.
+func (n *node) buildIndex() {
+	if n == nil || n.index != nil {
+		return
+	}
+	n.index = [][]kid{nil}
+	for name, child := range n.kids {
+		for len(n.index) <= len(name) {
+			n.index = append(n.index, nil)
+		}
+		n.index[len(name)] = append(n.index[len(name)], kid{name, child})
+	}
+	for _, child := range n.kids {
+		child.buildIndex()
+	}
+	n.rest.buildIndex()
+	n.elem.buildIndex()
+}
 
 // with makes a table of one node for many keys.
 func with(n *node, keys ...string) kids {

@@ -141,6 +141,12 @@ func init() {
 	rrData.rest, rrData.elem = rrData, rrData
 	recording.elem, recording.rest = recording, rrData
 	rrAttrs.elem = rrData
+	for _, n := range []*node{envelopeHeader, itemHeader, recording, meta, free} {
+		n.buildIndex()
+	}
+	for _, n := range roots {
+		n.buildIndex()
+	}
 }
 
 func container(entry *node, own kids) *node {

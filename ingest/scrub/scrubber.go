@@ -146,6 +146,12 @@ func (s *Scrubber) item(b *ingest.Batch, it *ingest.Item, r *Rules, ip addresses
 			it.Header.Object = o
 		}
 	}
+	if typ := it.Header.Type; remarkable[typ] && ip.remove && !r.off[ruleIP] {
+		// Before the edits of all stages are written: that costs a copy of the event.
+		if ev := it.Event(); ev != nil && !infers(ev.Object) {
+			askNever(ev.Object)
+		}
+	}
 	payload, inMemory := it.InMemory()
 	if !inMemory {
 		s.spilled(b, it, r, ip, hits)

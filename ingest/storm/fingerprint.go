@@ -2,6 +2,7 @@ package storm
 
 import (
 	"crypto/sha256"
+	"iter"
 	"strings"
 )
 
@@ -123,23 +124,34 @@ func (f *Facts) computed() (text, value string) {
 	return b.String(), value
 }
 
-// frames writes the innermost frames of the application; where none is known
-// to be the application's, the innermost of all.
+// frames writes the innermost frames.
 func frames(b *strings.Builder, all []Frame) {
-	app := false
-	for i := range all {
-		app = app || all[i].InApp
-	}
-	left := maxFrames
-	for i := len(all) - 1; i >= 0 && left > 0; i-- {
-		if app && !all[i].InApp {
-			continue
-		}
+	for i := range innermost(len(all), func(i int) bool { return all[i].InApp }) {
 		b.WriteByte(0)
 		b.WriteString(File(all[i].File))
 		b.WriteByte(0)
 		b.WriteString(cut(all[i].Function, maxName))
-		left--
+	}
+}
+
+// innermost yields which of n frames tell one bug from another, the innermost
+// first: those of the application, or of all where none is known to be that.
+func innermost(n int, inApp func(i int) bool) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		app := false
+		for i := 0; i < n && !app; i++ {
+			app = inApp(i)
+		}
+		left := maxFrames
+		for i := n - 1; i >= 0 && left > 0; i-- {
+			if app && !inApp(i) {
+				continue
+			}
+			if !yield(i) {
+				return
+			}
+			left--
+		}
 	}
 }
 

@@ -1,6 +1,10 @@
 package storm
 
-import "breakwater/schemas"
+import (
+	"slices"
+
+	"breakwater/schemas"
+)
 
 // Read recognises an error event.
 func Read(ev *schemas.Event) Fingerprint {
@@ -8,15 +12,19 @@ func Read(ev *schemas.Event) Fingerprint {
 		Release: ev.Release(), Environment: ev.Environment(), Level: ev.Level(),
 		Custom: ev.Fingerprint(),
 	}
-	for _, x := range ev.Exceptions() {
-		ex := Exception{Type: x.Type, Value: x.Value, Frames: make([]Frame, len(x.Frames))}
+	list := ev.Exceptions()
+	f.Exceptions = make([]Exception, len(list))
+	for i := range list {
+		x, ex := &list[i], &f.Exceptions[i]
+		*ex = Exception{Type: x.Type, Value: x.Value, Frames: make([]Frame, 0, min(len(x.Frames), maxFrames))}
 		if ex.Type == "" {
 			ex.Type = x.Module
 		}
-		for i, fr := range x.Frames {
-			ex.Frames[i] = Frame{File: fileOf(fr), Function: fr.Function, InApp: fr.InApp != nil && *fr.InApp}
+		for n := range innermost(len(x.Frames), func(n int) bool { return inApp(&x.Frames[n]) }) {
+			fr := &x.Frames[n]
+			ex.Frames = append(ex.Frames, Frame{File: fileOf(fr), Function: fr.Function, InApp: inApp(fr)})
 		}
-		f.Exceptions = append(f.Exceptions, ex)
+		slices.Reverse(ex.Frames)
 	}
 	if len(f.Exceptions) == 0 {
 		f.Message, f.Logger = ev.Message(), ev.Logger()
@@ -24,9 +32,11 @@ func Read(ev *schemas.Event) Fingerprint {
 	return f.Fingerprint()
 }
 
+func inApp(f *schemas.Frame) bool { return f.InApp != nil && *f.InApp }
+
 // fileOf names a frame's file by the best that is known: Java and Python give
 // a module, browsers an absolute path.
-func fileOf(f schemas.Frame) string {
+func fileOf(f *schemas.Frame) string {
 	switch {
 	case f.Filename != "":
 		return f.Filename

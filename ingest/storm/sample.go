@@ -144,7 +144,7 @@ func frameText(f schemas.Frame) string {
 	if name == "" {
 		name = "?"
 	}
-	where := fileOf(f)
+	where := fileOf(&f)
 	if f.Lineno > 0 {
 		where += ":" + strconv.Itoa(f.Lineno)
 		if f.Colno > 0 {

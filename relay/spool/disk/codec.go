@@ -314,13 +314,15 @@ func decodeMeta(payload []byte, id recordID) (*schemas.Meta, []byte, error) {
 // decodeEnvelope reads the envelope. Its bytes are used, not copied.
 func decodeEnvelope(b []byte, blobs []blobRef, body func(blobRef) schemas.Body) (*schemas.Envelope, error) {
 	d := decoder{b: b}
-	env := &schemas.Envelope{Header: schemas.EmptyHeader()}
+	env := &schemas.Envelope{}
 	if raw := d.bytes(); len(raw) > 0 {
 		o, err := schemas.ParseObject(raw)
 		if err != nil {
 			return nil, fmt.Errorf("%w: envelope header: %w", errMalformed, err)
 		}
 		env.Header = schemas.EnvelopeHeader{Object: o}
+	} else {
+		env.Header = schemas.EmptyHeader()
 	}
 	n := d.uvarint()
 	if n > uint64(len(d.b)) {
