@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"time"
 
@@ -42,11 +43,13 @@ type appending struct {
 }
 
 // project is what this gateway stores for one project: one message is under
-// way, and what comes meanwhile goes into the next together.
+// way, and what comes meanwhile goes into the next together. A second one is
+// under way when many wait, more only when what waits fills a message.
 type project struct {
 	name    string
 	queue   []*appending
-	running bool
+	line    int   // bytes of queue
+	running int   // publishers
 	bytes   int64 // of all gateways, when last looked
 	since   int64 // appended here since then
 	queued  int64 // on the way
@@ -134,6 +137,7 @@ func (s *Spool) await(a *appending) error {
 	for i, w := range p.queue {
 		if w == a { // nobody has seen it
 			p.queue = append(p.queue[:i:i], p.queue[i+1:]...)
+			p.line -= len(a.data)
 			s.account(p, a, false)
 			s.mu.Unlock()
 			return a.ctx.Err()
@@ -153,7 +157,7 @@ func (s *Spool) room(name string, need int64) error {
 
 func (s *Spool) roomLocked(name string, need int64) error {
 	p := s.project(name)
-	if s.stats.used()+s.spilled+s.waiting+need > s.limits.MaxSize {
+	if s.usedLocked()+s.waiting+need > s.limits.MaxSize {
 		return &spool.FullError{Why: "max_size", After: fullRetry}
 	}
 	if share := s.limits.ProjectShare; share < 1 && float64(p.bytes+p.since+p.queued+need) > share*float64(s.limits.MaxSize) {
@@ -191,8 +195,9 @@ func (s *Spool) enqueue(a *appending) error {
 	p := s.project(a.rec.Meta.Project)
 	s.account(p, a, true)
 	p.queue = append(p.queue, a)
-	if !p.running {
-		p.running = true
+	p.line += len(a.data)
+	if p.running == 0 || (p.running == 1 && len(p.queue) >= secondFrom) || (p.running < maxPublishers && p.line >= s.packSize) {
+		p.running++
 		s.wg.Add(1)
 		go s.publish(p)
 	}
@@ -203,10 +208,11 @@ func (s *Spool) enqueue(a *appending) error {
 func (s *Spool) publish(p *project) {
 	defer s.wg.Done()
 	for {
+		runtime.Gosched() // callers that are about to append come along
 		s.mu.Lock()
 		group := s.take(p)
 		if len(group) == 0 {
-			p.running = false
+			p.running--
 			s.mu.Unlock()
 			return
 		}
@@ -235,11 +241,17 @@ func (s *Spool) take(p *project) []*appending {
 	}
 	group := p.queue[:n:n]
 	p.queue = p.queue[n:]
+	for _, a := range group {
+		p.line -= len(a.data)
+	}
 	return group
 }
 
-// maxPacked bounds the records of one message.
-const maxPacked = 512
+const (
+	maxPacked     = 512 // records of one message
+	maxPublishers = 4   // messages of one project under way
+	secondFrom    = 16  // records in line that are worth a second message under way
+)
 
 // store puts a commit group into the stream as one message and tells the
 // observer.

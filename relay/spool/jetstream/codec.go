@@ -10,13 +10,15 @@ import (
 	"time"
 
 	"github.com/goccy/go-json"
+	"github.com/klauspost/compress/zstd"
 
 	"breakwater/schemas"
 )
 
 // A message is a pack: records of one project that were stored together.
 //
-//	pack    magic · life of the gateway that stored it · project · number · records
+//	message magic · 0 and the pack, or 1 and the pack as a zstd frame
+//	pack    life of the gateway that stored it · project · number · records
 //	record  id · destinations to go · marks it brings from an earlier message ·
 //	        received · items · objects · meta (JSON) · envelope, or 1 and nothing
 //	        where the last object is the envelope
@@ -51,6 +53,7 @@ type pack struct {
 	life    string
 	project string
 	records []stored
+	size    int64 // bytes in memory
 }
 
 func appendBytes[T string | []byte](b []byte, v T) []byte {
@@ -140,20 +143,50 @@ func appendEnvelope(b []byte, env *schemas.Envelope, number map[int]uint64) ([]b
 	return b, nil
 }
 
+// Records of one pack resemble each other: errors of one application. Every
+// byte saved is saved in the log and in the store of each replica.
+var (
+	packer, _   = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(512<<10))
+	unpacker, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(maxUnpacked)) // neither fails with these options
+)
+
+const (
+	maxUnpacked  = 64 << 20
+	leastToPack  = 512 // bytes of a pack below which compressing gains nothing
+	plainPack    = 0
+	squeezedPack = 1
+)
+
 // encodePack joins encoded records into a message.
 func encodePack(life, project string, records ...[]byte) []byte {
-	size := len(magic) + len(life) + len(project) + 20
+	b, start := plain(life, project, records...)
+	if len(b) < leastToPack {
+		return b
+	}
+	squeezed := append(make([]byte, 0, start+len(b)/2), magic...)
+	squeezed = packer.EncodeAll(b[start:], append(squeezed, squeezedPack))
+	if len(squeezed) < len(b)*9/10 {
+		return squeezed
+	}
+	return b
+}
+
+// plain is encodePack without compressing. The pack begins at start.
+func plain(life, project string, records ...[]byte) (b []byte, start int) {
+	size := len(magic) + 1 + len(life) + len(project) + 20
 	for _, r := range records {
 		size += len(r) + binary.MaxVarintLen32
 	}
-	b := append(make([]byte, 0, size), magic...)
+	b = append(make([]byte, 0, size), magic...)
+	b = append(b, plainPack)
+	start = len(b)
 	b = appendBytes(b, life)
 	b = appendBytes(b, project)
 	b = binary.AppendUvarint(b, uint64(len(records)))
 	for _, r := range records {
 		b = appendBytes(b, r)
 	}
-	return b
+	return b, start
 }
 
 type decoder struct {
@@ -209,7 +242,18 @@ func decodePack(data []byte) (*pack, error) {
 		return nil, fmt.Errorf("%w: not a pack of this version", errMalformed)
 	}
 	d := decoder{b: data[len(magic):]}
-	p := &pack{life: string(d.bytes()), project: string(d.bytes())}
+	switch d.byte() {
+	case plainPack:
+	case squeezedPack:
+		raw, err := unpacker.DecodeAll(d.b, nil)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errMalformed, err)
+		}
+		d.b = raw
+	default:
+		return nil, errMalformed
+	}
+	p := &pack{size: int64(len(d.b)), life: string(d.bytes()), project: string(d.bytes())}
 	n := d.uvarint()
 	if n > uint64(len(d.b)) {
 		return nil, errMalformed

@@ -44,8 +44,8 @@ func mustOpen(t testing.TB, cfg Config) *Spool {
 
 func tick(s spool.Spool) { s.(*Spool).Tick() }
 
-// The suite on one server. Crash ends the gateway as kill -9 would; Away kills
-// the server and starts it again.
+// The suite on one server. Crash ends the gateway as kill -9 would and kills the
+// server with it; Away kills the server and starts it again.
 func TestContract(t *testing.T) {
 	c := natstest.Start(t, natstest.Options{})
 	spooltest.Run(t, func(t *testing.T) spooltest.Harness {
@@ -56,7 +56,13 @@ func TestContract(t *testing.T) {
 			},
 			Tick:   tick,
 			Shared: true,
-			Crash:  func(_ testing.TB, s spool.Spool) { s.(*Spool).abandon() },
+			Crash: func(t testing.TB, s spool.Spool) {
+				s.(*Spool).abandon()
+				c.Kill(0)
+				if err := c.Restart(0); err != nil {
+					t.Fatal(err)
+				}
+			},
 			Away: func(t testing.TB, away bool) {
 				if away {
 					c.Kill(0)

@@ -45,7 +45,8 @@ func (s *Spool) putDead(ctx context.Context, r *stored, project string, dst spoo
 	if err != nil {
 		return err
 	}
-	msg := &nats.Msg{Subject: s.names.deadOf(dst, r.id), Data: encodePack(s.life, project, raw), Header: nats.Header{noteHeader: {string(head)}}}
+	data, _ := plain(s.life, project, raw) // their budget counts what records take
+	msg := &nats.Msg{Subject: s.names.deadOf(dst, r.id), Data: data, Header: nats.Header{noteHeader: {string(head)}}}
 	if id != "" {
 		msg.Header.Set(jetstream.MsgIDHeader, id)
 	}
@@ -158,6 +159,9 @@ func (s *Spool) retryLetter(ctx context.Context, l *letter) (bool, error) {
 		return false, err
 	}
 	s.touch()
+	if err := s.noteAgain(ctx, l, ack.Sequence); err != nil {
+		return true, err
+	}
 	if home == nil {
 		s.observer.Requeued(meta)
 	} else {
@@ -174,7 +178,38 @@ func (s *Spool) retryLetter(ctx context.Context, l *letter) (bool, error) {
 // home finds the message in which the record of a dead letter still waits for
 // another destination; nil when it does not. The caller lets go of it.
 func (s *Spool) home(ctx context.Context, l *letter) (*message, int, error) {
-	for seq := l.note.Home; seq != 0; {
+	m, i, err := s.waitsIn(ctx, l.note.Home, l.id)
+	if m != nil || err != nil {
+		return m, i, err
+	}
+	raw, err := s.stateStream.GetLastMsgForSubject(ctx, s.names.again(l.id))
+	if isNotFound(err) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	seq, err := strconv.ParseUint(string(raw.Data), 10, 64)
+	if err != nil {
+		return nil, 0, errMalformed
+	}
+	return s.waitsIn(ctx, seq, l.id)
+}
+
+// noteAgain notes where a record lies that was retried, if it has more dead
+// letters: when they are retried, too, they join it.
+func (s *Spool) noteAgain(ctx context.Context, l *letter, seq uint64) error {
+	list, err := s.fetch(ctx, s.names.dead(), get{Next: s.names.prefix + ".dead.*.*." + l.id, Batch: 2})
+	if err != nil || len(list) < 2 {
+		return err
+	}
+	_, err = s.js.Publish(ctx, s.names.again(l.id), strconv.AppendUint(nil, seq, 10))
+	return err
+}
+
+// waitsIn finds a record that waits in a message, or in the one it moved to.
+func (s *Spool) waitsIn(ctx context.Context, seq uint64, id string) (*message, int, error) {
+	for seq != 0 {
 		m, err := s.load(ctx, seq, "", nil)
 		if errors.Is(err, spool.ErrNotFound) {
 			return nil, 0, nil
@@ -185,7 +220,7 @@ func (s *Spool) home(ctx context.Context, l *letter) (*message, int, error) {
 		seq = 0
 		s.mu.Lock()
 		for i := range m.records {
-			if m.records[i].id != l.id {
+			if m.records[i].id != id {
 				continue
 			}
 			if m.left[i] > 0 {

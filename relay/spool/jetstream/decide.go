@@ -115,7 +115,7 @@ func (s *Spool) endIn(ctx context.Context, list []entry, final func(entry) (sche
 	add := marks{}
 	for _, e := range list {
 		if f, ok := final(e); ok {
-			add[place{e.i, e.dst.Name}] = done(schemas.AllFinal(len(e.meta.Counts), f.Outcome, f.Reason))
+			add[place{e.i, e.dst.Name}] = done(schemas.AllFinal(len(e.meta().Counts), f.Outcome, f.Reason))
 		}
 	}
 	s.mu.Lock()

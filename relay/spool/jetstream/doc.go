@@ -16,6 +16,7 @@
 //	             no more than max_size bytes, refuses what is beyond, keeps what nobody consumes
 //	NAME_dead    NAME.dead.PROJECT.DESTINATION.ID   dead letters; the oldest make room
 //	NAME_state   NAME.state.SEQUENCE      marks: what became of a message's records so far
+//	             NAME.state.again.ID      the message of a retried record with more dead letters
 //	             NAME.state.turn.WHAT     which gateway did a round of housekeeping last
 //	NAME_large   object store: payloads that do not fit into a message
 //
@@ -27,8 +28,10 @@
 //
 // One message of a project is under way at a time, and what arrives meanwhile
 // goes into the next one, up to 512 records and three quarters of the servers'
-// max_payload (at most 512 KiB). Nobody lingers: a lone record is stored at
-// once. So the servers sync once per message and not once per record.
+// max_payload (at most 512 KiB), compressed. Nobody lingers: a lone record is
+// stored at once. So the servers sync once per message and not once per record,
+// and write a part of its bytes. When many wait, up to four messages of a
+// project are under way.
 //
 // A payload in a file, and what makes a record larger than a message, goes into
 // the object store in chunks, all of them confirmed before the record is

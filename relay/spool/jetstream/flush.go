@@ -116,7 +116,7 @@ func (s *Spool) flush(ctx context.Context, m *message) {
 		case m.complete():
 			stateSeq, multi := m.stateSeq, m.multi()
 			s.mu.Unlock()
-			if err = s.removeMessage(ctx, m.seq, stateSeq > 0 || multi); err == nil {
+			if err = s.removeMessage(ctx, m, stateSeq > 0 || multi); err == nil {
 				s.mu.Lock()
 				m.gone = true
 				s.removed.add(m.seq)
@@ -262,14 +262,18 @@ func (s *Spool) joinMarks(ctx context.Context, m *message) error {
 
 // removeMessage removes a message of the stream, and its marks. One that is
 // not there is removed.
-func (s *Spool) removeMessage(ctx context.Context, seq uint64, marked bool) error {
-	err := s.recordStream.DeleteMsg(ctx, seq)
+func (s *Spool) removeMessage(ctx context.Context, m *message, marked bool) error {
+	err := s.recordStream.DeleteMsg(ctx, m.seq)
 	if err != nil && !isGone(err) {
 		return err
 	}
 	if marked {
-		err = s.stateStream.Purge(ctx, jetstream.WithPurgeSubject(s.names.stateOf(seq)))
-		if err != nil {
+		if err := s.stateStream.Purge(ctx, jetstream.WithPurgeSubject(s.names.stateOf(m.seq))); err != nil {
+			return err
+		}
+	}
+	if m.subject == s.names.againOf(m.project) {
+		if err := s.stateStream.Purge(ctx, jetstream.WithPurgeSubject(s.names.again(m.records[0].id))); err != nil {
 			return err
 		}
 	}

@@ -57,7 +57,7 @@ func (f *spillFile) Write(b []byte) (int, error) {
 	}
 	s := f.s
 	s.mu.Lock()
-	full := s.stats.used()+s.spilled+s.waiting+int64(len(b)) > s.limits.MaxSize
+	full := s.usedLocked()+s.waiting+int64(len(b)) > s.limits.MaxSize
 	if !full {
 		s.spilled += int64(len(b))
 	}

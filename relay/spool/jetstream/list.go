@@ -30,7 +30,15 @@ type entry struct {
 	r       *stored
 	dst     spool.Destination
 	mark    mark
-	meta    *schemas.Meta
+}
+
+// meta reads the record's meta; one that cannot be read has its id only.
+func (e entry) meta() *schemas.Meta {
+	m, err := e.r.decodeMeta()
+	if err != nil {
+		return &schemas.Meta{ID: e.r.id, Project: e.dst.Project}
+	}
+	return m
 }
 
 // pages reads a stream page by page, from the place of an id if one is given.
@@ -144,7 +152,7 @@ func (s *Spool) walkIn(ctx context.Context, subjects string, q spool.Query, fn f
 					if e.mark.ended() || !matches(q, e.dst) {
 						continue
 					}
-					if e.meta, err = r.decodeMeta(); err != nil || (q.EventID != "" && e.meta.EventID != q.EventID) {
+					if q.EventID != "" && e.meta().EventID != q.EventID {
 						continue
 					}
 					if more, err := fn(e); err != nil || !more {
@@ -225,7 +233,7 @@ func (s *Spool) List(q spool.Query, fn func(spool.Entry) bool) error {
 }
 
 func (s *Spool) describe(e entry) spool.Entry {
-	out := spool.Entry{Meta: *e.meta, Destination: e.dst, Size: e.r.size}
+	out := spool.Entry{Meta: *e.meta(), Destination: e.dst, Size: e.r.size}
 	if e.mark.Kind == kindWait {
 		out.Reason, out.Attempts, out.Due = e.mark.Reason, e.mark.Attempts, time.UnixMilli(e.mark.Due).UTC()
 	}

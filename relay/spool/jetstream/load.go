@@ -33,7 +33,7 @@ func (s *Spool) load(ctx context.Context, seq uint64, subject string, data []byt
 		}
 		s.mu.Lock()
 		if m = s.messages[seq]; m == nil {
-			m = newMessage(seq, subject, p, int64(len(data)))
+			m = newMessage(seq, subject, p)
 			s.messages[seq] = m
 			s.held += m.size
 		}

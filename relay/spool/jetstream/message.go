@@ -16,7 +16,6 @@ type message struct {
 	seq     uint64
 	subject string
 	*pack
-	size     int64
 	marks    marks              // what is known of its records
 	unstored map[place]struct{} // marks the servers do not have yet
 	stateSeq uint64             // of the marks the servers have, 0 when none were seen
@@ -53,9 +52,9 @@ type item struct {
 	reason   string
 }
 
-func newMessage(seq uint64, subject string, p *pack, size int64) *message {
+func newMessage(seq uint64, subject string, p *pack) *message {
 	m := &message{
-		seq: seq, subject: subject, pack: p, size: size, marks: marks{}, unstored: map[place]struct{}{},
+		seq: seq, subject: subject, pack: p, marks: marks{}, unstored: map[place]struct{}{},
 		left: make([]int, len(p.records)), metas: make([]*schemas.Meta, len(p.records)), leases: map[string]*lease{},
 	}
 	for i := range p.records {

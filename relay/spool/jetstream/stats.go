@@ -18,7 +18,7 @@ import (
 // stream. Beyond it, it multiplies the servers' counts of messages.
 const (
 	walkedMessages = 2048
-	walkedBytes    = 16 << 20
+	walkedBytes    = 4 << 20
 )
 
 // statistics is the last look at the streams.
@@ -27,6 +27,7 @@ type statistics struct {
 
 	mu      sync.Mutex // held while somebody looks
 	at      time.Time
+	took    time.Duration
 	changes int64
 	known   map[spool.Destination]*spool.Queue
 	records int64
@@ -35,6 +36,16 @@ type statistics struct {
 
 func (st *statistics) used() int64 { return st.bytes.Load() }
 func (st *statistics) add(n int64) { st.bytes.Add(n) }
+
+// usedLocked is what the spool takes: in the streams, or before it was
+// compressed, whichever is more, and in files. Under mu.
+func (s *Spool) usedLocked() int64 {
+	var plain int64
+	for _, p := range s.projects {
+		plain += p.bytes + p.since
+	}
+	return max(s.stats.used(), plain) + s.spilled
+}
 
 // addition is a message stored here that no look has seen.
 type addition struct {
@@ -71,7 +82,8 @@ func (s *Spool) Stats() spool.Stats {
 	s.mu.Unlock()
 	s.stats.mu.Lock()
 	stale := s.stats.changes != changes || time.Since(s.stats.at) > 5*time.Second
-	if stale && !closed && time.Since(s.stats.at) >= s.cfg.times.statsAge {
+	// Looking may take a twentieth of the time.
+	if stale && !closed && time.Since(s.stats.at) >= max(s.cfg.times.statsAge, min(20*s.stats.took, s.cfg.times.statsAge*30)) {
 		ctx, cancel := context.WithTimeout(s.ctx, 3*time.Second)
 		_ = s.look(ctx) // the old figures stand
 		cancel()
@@ -80,12 +92,12 @@ func (s *Spool) Stats() spool.Stats {
 	for d, q := range s.stats.known {
 		known[d] = *q
 	}
-	st := spool.Stats{Records: s.stats.records, Growth: s.stats.growth.PerSecond(), Used: s.stats.used(), Projects: []spool.ProjectUse{}}
+	st := spool.Stats{Records: s.stats.records, Growth: s.stats.growth.PerSecond(), Projects: []spool.ProjectUse{}}
 	s.stats.mu.Unlock()
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st.Capacity, st.Used, st.Damaged = s.limits.MaxSize, st.Used+s.spilled, s.damaged
+	st.Capacity, st.Used, st.Damaged = s.limits.MaxSize, s.usedLocked(), s.damaged
 	st.Free = max(st.Capacity-st.Used, 0)
 	for _, p := range s.projects {
 		st.Projects = append(st.Projects, spool.ProjectUse{
@@ -122,6 +134,7 @@ func (s *Spool) refresh(ctx context.Context) error {
 // look reads sizes and counts. Under stats.mu.
 func (s *Spool) look(ctx context.Context) error {
 	s.stats.at = time.Now()
+	defer func() { s.stats.took = time.Since(s.stats.at) }()
 	s.mu.Lock()
 	changes := s.changes
 	s.mu.Unlock()

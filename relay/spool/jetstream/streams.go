@@ -38,6 +38,9 @@ func (n names) stateOf(seq uint64) string {
 	return n.prefix + ".state." + strconv.FormatUint(seq, 10)
 }
 
+// again is where it is noted in which message a retried record lies.
+func (n names) again(id string) string { return n.prefix + ".state.again." + id }
+
 // consumer is the durable name of a destination's consumer.
 func (n names) consumer(dst spool.Destination) string {
 	return token(dst.Project) + "~" + token(dst.Name)
