@@ -122,3 +122,32 @@ func TestStackFitsTogether(t *testing.T) {
 		t.Errorf("the gateway does not take its file: %v\n%s", err, out)
 	}
 }
+
+// What SIZING.md tells to watch is there: metrics, alerts, keys.
+func TestSizingNamesWhatExists(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join(stackDir, "SIZING.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	families, err := os.ReadFile("testdata/metrics.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, name := range regexp.MustCompile(`\b(?:breakwater|web_vitals)_[a-z_]+`).FindAllString(string(raw), -1) {
+		n++
+		if !strings.Contains("\n"+string(families), "\n"+name+" ") {
+			t.Errorf("there is no metric %s", name)
+		}
+	}
+	alerts := monitoring.Alerts()
+	for _, name := range regexp.MustCompile(`\bBreakwater[A-Z][A-Za-z]+`).FindAllString(string(raw), -1) {
+		n++
+		if !slices.ContainsFunc(alerts, func(r monitoring.Rule) bool { return r.Alert == name }) {
+			t.Errorf("there is no alert %s", name)
+		}
+	}
+	if n < 15 {
+		t.Errorf("%d names", n)
+	}
+}

@@ -1,15 +1,11 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
-	"strconv"
-	"strings"
+	"path/filepath"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -27,6 +23,8 @@ type costCmd struct {
 	NATS     int           `name:"nats" help:"NATS servers; 0: each gateway keeps its own spool on disk." default:"3"`
 	Redis    bool          `help:"Share limits by Redis." default:"true" negatable:""`
 	Loopback bool          `help:"Use addresses on loopback instead of network namespaces; bytes on the network are not counted then."`
+	Hold     bool          `help:"The upstream is away while requests are sent: also tell what a request that waits takes on the disk of each server that keeps it."`
+	Fsyncs   bool          `help:"Also count the fsyncs of the NATS servers, by strace, which makes everything slower."`
 	Dir      string        `help:"Working directory; a temporary one when empty." default:""`
 	JSON     bool          `help:"Print the report as JSON."`
 }
@@ -66,6 +64,8 @@ type costReport struct {
 	Parts     []partCost `json:"parts"`
 	Redis     float64    `json:"redis_commands_per_request"`
 	Fsyncs    float64    `json:"gateway_fsyncs_per_request"`
+	Held      float64    `json:"stored_bytes_per_request,omitempty"` // on each disk that keeps it
+	NATSSyncs float64    `json:"nats_fsyncs_per_request,omitempty"`  // of all servers together
 }
 
 // Run builds, sends, drains and counts.
@@ -104,6 +104,12 @@ func (c *costCmd) Run() error {
 	for _, p := range rep.Parts {
 		t.AppendRow(table.Row{p.Part, p.Processes, fmt.Sprintf("%.1f", p.CPUPerM), fmt.Sprintf("%.0f", p.Disk), fmt.Sprintf("%.0f", p.Received), fmt.Sprintf("%.0f", p.Sent), fmt.Sprintf("%.0f", p.RSS)})
 	}
+	if c.Hold {
+		fmt.Printf("%.0f bytes on the disk of each server for a request that waits\n", rep.Held)
+	}
+	if c.Fsyncs {
+		fmt.Printf("%.3f fsyncs of the NATS servers a request\n", rep.NATSSyncs)
+	}
 	_, err = fmt.Printf("%s\n%d requests of %d bytes, %.0f a second, %d not accepted; %.2f commands of Redis and %.3f fsyncs of the gateways a request\n",
 		t.Render(), rep.Requests, rep.Bytes, rep.PerSecond, rep.NotOK, rep.Redis, rep.Fsyncs)
 	return err
@@ -134,14 +140,15 @@ func (c *costCmd) measure(ctx context.Context, r *rig) (rep costReport, err erro
 	if err != nil {
 		return rep, err
 	}
-	send := func(d time.Duration) (tally, error) {
+	send := func(d time.Duration) tally {
 		ctx, cancel := context.WithTimeout(ctx, d)
 		defer cancel()
-		got := load{addr: r.front, conns: c.Conns, tmpl: req.template(r.front), pace: c.Rate}.run(ctx)
-		return got, r.drain(context.Background(), 5*time.Minute)
+		return load{addr: r.front, conns: c.Conns, tmpl: req.template(r.front), pace: c.Rate}.run(ctx)
 	}
+	const patience = 5 * time.Minute
 	progress("warming up")
-	if _, err := send(2 * time.Second); err != nil {
+	send(2 * time.Second)
+	if err := r.drain(ctx, patience); err != nil {
 		return rep, err
 	}
 	names, pids := r.parts()
@@ -149,8 +156,28 @@ func (c *costCmd) measure(ctx context.Context, r *rig) (rep costReport, err erro
 	if err != nil {
 		return rep, err
 	}
+	syncs := func() (float64, error) { return 0, nil }
+	if c.Fsyncs {
+		if syncs, err = countSyncs(r.dir, pids["nats"]); err != nil {
+			return rep, err
+		}
+	}
+	empty := r.stored()
+	if c.Hold {
+		r.sink.refuse()
+	}
 	progress("sending for %s", c.Time)
-	got, err := send(c.Time)
+	got := send(c.Time)
+	full := r.stored()
+	if c.Hold {
+		if err := r.sink.accept(); err != nil {
+			return rep, err
+		}
+	}
+	if err := r.drain(ctx, patience); err != nil {
+		return rep, err
+	}
+	synced, err := syncs()
 	if err != nil {
 		return rep, err
 	}
@@ -163,7 +190,10 @@ func (c *costCmd) measure(ctx context.Context, r *rig) (rep costReport, err erro
 	}
 	n := float64(got.OK)
 	rep = costReport{Kind: c.Kind, Requests: got.OK, Bytes: len(req.body), PerSecond: got.Rate, NotOK: got.NoAnswer,
-		Redis: (after.commands - before.commands) / n, Fsyncs: (after.fsyncs - before.fsyncs) / n}
+		Redis: (after.commands - before.commands) / n, Fsyncs: (after.fsyncs - before.fsyncs) / n, NATSSyncs: synced / n}
+	if c.Hold {
+		rep.Held = (full - empty) / n
+	}
 	for _, refused := range got.Refused {
 		rep.NotOK += int64(refused)
 	}
@@ -176,6 +206,21 @@ func (c *costCmd) measure(ctx context.Context, r *rig) (rep costReport, err erro
 		rep.Parts = append(rep.Parts, p)
 	}
 	return rep, nil
+}
+
+// stored is what lies on disk for each copy of a record: on the average of the
+// NATS servers, or on all gateways together, which share the records.
+func (r *rig) stored() (n float64) {
+	if r.nats == nil {
+		for i := range r.gateways {
+			n += float64(diskUse(filepath.Join(r.dir, fmt.Sprintf("gw%d", i+1), "spool")))
+		}
+		return n
+	}
+	for i := range r.nats.Nodes() {
+		n += float64(diskUse(r.nats.Dir(i)))
+	}
+	return n / float64(r.nats.Nodes())
 }
 
 // spending is what the kernel, Redis and the gateways say at one moment.
@@ -217,61 +262,4 @@ func (r *rig) spent(pids map[string][]int) (s spending, err error) {
 		s.commands, err = redisCommands(r.redisAt)
 	}
 	return s, err
-}
-
-// writtenBy is what a process caused to be written to disks, in bytes.
-func writtenBy(pid int) (float64, error) {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
-	if err != nil {
-		return 0, err
-	}
-	_, rest, ok := bytes.Cut(raw, []byte("\nwrite_bytes: "))
-	if !ok {
-		return 0, fmt.Errorf("/proc/%d/io says nothing of write_bytes", pid)
-	}
-	line, _, _ := bytes.Cut(rest, []byte("\n"))
-	return strconv.ParseFloat(string(line), 64)
-}
-
-// networkOf is what came to and left the network namespace of a process, by
-// any interface but loopback.
-func networkOf(pid int) (received, sent float64, err error) {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/dev", pid))
-	if err != nil {
-		return 0, 0, err
-	}
-	for line := range strings.Lines(string(raw)) {
-		name, counts, ok := strings.Cut(line, ":")
-		f := strings.Fields(counts)
-		if !ok || strings.TrimSpace(name) == "lo" || len(f) < 9 {
-			continue
-		}
-		in, err1 := strconv.ParseFloat(f[0], 64)
-		out, err2 := strconv.ParseFloat(f[8], 64)
-		if err := errors.Join(err1, err2); err != nil {
-			return 0, 0, err
-		}
-		received, sent = received+in, sent+out
-	}
-	return received, sent, nil
-}
-
-// redisCommands is how many commands Redis has carried out, those inside
-// scripts among them.
-func redisCommands(addr string) (float64, error) {
-	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
-	if err != nil {
-		return 0, err
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
-	if _, err := conn.Write([]byte("INFO stats\r\n")); err != nil {
-		return 0, err
-	}
-	for s := bufio.NewScanner(conn); s.Scan(); {
-		if n, ok := strings.CutPrefix(s.Text(), "total_commands_processed:"); ok {
-			return strconv.ParseFloat(n, 64)
-		}
-	}
-	return 0, errors.New("redis does not tell how many commands it processed")
 }

@@ -10,6 +10,8 @@
 //	loadgen fanout      delivery latency of one upstream with its sibling up and down, in one run
 //	loadgen backlog     a million records behind a dead upstream: memory, reopening, disk given back
 //	loadgen attachment  what one large attachment costs in memory
+//	loadgen cost        what one request costs each part of several gateways: CPU, disk, network, Redis, fsyncs
+//	loadgen size        what a number of page views a day needs: cores, disk, servers, network, money
 //	loadgen load        load one gateway, closed or open loop, and print what it answered and a latency histogram
 //	loadgen sink        a recording upstream to point a gateway at, which fails as a script says
 //	loadgen ref         the empty net/http handler everything is compared with

@@ -22,6 +22,7 @@ type cli struct {
 	Flood      floodCmd      `cmd:"" help:"Measure what one project's flood costs its neighbour: the ratio of the p99."`
 	Backlog    backlogCmd    `cmd:"" help:"Pile up records behind a dead upstream, kill, reopen, drain."`
 	Attachment attachmentCmd `cmd:"" help:"Send one large attachment and say what it cost in memory."`
+	Size       sizeCmd       `cmd:"" help:"What a number of page views a day needs: cores, disk, servers, network."`
 	Load       loadCmd       `cmd:"" help:"Load one gateway and print what it answered."`
 	Sink       sinkCmd       `cmd:"" help:"Serve a recording upstream."`
 	Ref        refCmd        `cmd:"" help:"Serve the empty net/http handler the bench compares with."`
