@@ -16,6 +16,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
+
+	"breakwater/cmd/breakwater/redistest"
 )
 
 var update = flag.Bool("update", false, "write testdata/metrics.txt anew")
@@ -110,7 +112,7 @@ func TestZeroValuesFromTheStart(t *testing.T) {
 func exercised(t *testing.T) []*dto.MetricFamily {
 	t.Helper()
 	u := self(t)
-	a, _ := inProcess(t, strings.Replace(oneProject, "    vitals:", "    upstreams: [{dsn: \""+u.DSN("7")+"\"}]\n    vitals:", 1))
+	a, _ := inProcess(t, sharing(redistest.Start(t), "")+strings.Replace(oneProject, "    vitals:", "    upstreams: [{dsn: \""+u.DSN("7")+"\"}]\n    vitals:", 1))
 	send := func(path, body string, status int) {
 		r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
 		if strings.HasSuffix(path, "envelope/") {

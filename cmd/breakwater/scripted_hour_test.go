@@ -14,6 +14,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 
+	"breakwater/cmd/breakwater/redistest"
 	"breakwater/relay/relaytest"
 )
 
@@ -28,7 +29,7 @@ type hour struct {
 const hourConfig = `server: {listen: "LISTEN", admin_listen: "ADMIN"}
 spool: {dir: "DATA/spool", min_free: 0B}
 vitals: {settle: 1s, series_per_project: 12}
-limits: {per_ip: {rate: 100000/s, burst: 100000}}
+limits: {per_ip: {rate: 100000/s, burst: 100000}, redis: {url: "REDIS", timeout: 2s}}
 projects:
   - id: 1
     name: shop
@@ -45,7 +46,7 @@ projects:
 func playHour(t *testing.T) *hour {
 	t.Helper()
 	up := startUpstream(t, relaytest.Options{})
-	g := newGateway(t, strings.Replace(hourConfig, "DSN", up.DSN("5"), 1)).start()
+	g := newGateway(t, strings.NewReplacer("DSN", up.DSN("5"), "REDIS", redistest.Start(t).URL()).Replace(hourConfig)).start()
 	h := &hour{}
 	const minutes = 61
 	for i := range minutes {

@@ -139,7 +139,7 @@ func TestCatalogue(t *testing.T) {
 		ratings, navigations, vitalReleases, vitalsRejected, vitalsLate, vitalsFolded, vitalsTraffic, vitalsBiased, vitalsPending, labelSets, labelSetsLimit, settledEarly,
 		lcp, inp, cls, fcp, ttfb, appStart, ttid, ttfd, stallLongest, frames, stalls, sessions, sessionsIgnored, releaseErrors, users, crashedUsers, firstSeen,
 		itemsReceived, itemsOutcome, itemsInSpool, clientDiscarded, stormSuppressed, stormSummaries, stormPrints, scrubbed, httpRequests, httpDuration, httpInFlight,
-		httpConnections, httpBodyBytes, httpPanics, limitKeys, limitEvictions, spoolItems, spoolBytes, spoolOldest, spoolCapacity, spoolUsed, spoolFree, spoolDamaged,
+		httpConnections, httpBodyBytes, httpPanics, limitKeys, limitEvictions, limitsBy, redisUp, spoolItems, spoolBytes, spoolOldest, spoolCapacity, spoolUsed, spoolFree, spoolDamaged,
 		spoolEvicted, spoolAppend, spoolFsync, relayAttempts, relayDuration, relayLatency, relayState, relayPaused, relayInFlight, relayLimited, deadLetters,
 		reloadSuccess, reloadTime, configHash, buildInfo, canarySuccess,
 	} {

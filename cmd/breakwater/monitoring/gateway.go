@@ -215,12 +215,16 @@ func limitPanels() []panel {
 			queries: []query{{expr: labelSets.max("project"), name: "{{project}}"}, {expr: labelSetsLimit.max(""), name: "limit"}},
 		},
 		{
-			title: "Limit buckets", what: "Client addresses, keys and categories remembered; 16 bytes each.", unit: "short", w: 12, h: 6,
+			title: "Limit buckets", what: "Client addresses, keys and categories remembered; 16 bytes each.", unit: "short", w: 8, h: 6,
 			queries: []query{{expr: limitKeys.sum(""), name: "buckets"}},
 		},
 		{
-			title: "Limit buckets given up early", what: "More addresses send at once than are remembered: some get more than per_ip allows.", unit: "cps", w: 12, h: 6,
+			title: "Limit buckets given up early", what: "More addresses send at once than are remembered: some get more than per_ip allows.", unit: "cps", w: 8, h: 6,
 			queries: []query{{expr: limitEvictions.rate(""), name: "given up"}},
+		},
+		{
+			kind: stacked, title: "Limits decided by", what: "shared: by what all gateways know. alone: Redis did not answer, and each gateway limits by itself. Empty without limits.redis.", unit: "reqps", w: 8, h: 6, alerts: []string{"BreakwaterLimitsNotShared"},
+			queries: []query{{expr: limitsBy.rate("by"), name: "{{by}}"}},
 		},
 	}
 }
