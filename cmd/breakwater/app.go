@@ -126,7 +126,7 @@ func newApp(path string, cfg *config.Config, env config.Lookup, log zerolog.Logg
 	}
 
 	// Who decides with us.
-	if err = a.newFleet(cfg); err != nil {
+	if err = a.newFleet(cfg, env); err != nil {
 		return a, err
 	}
 

@@ -22,10 +22,14 @@ import (
 // Redis they share. Without limits.redis.url nothing of it is there.
 
 // newFleet reaches for Redis. That it is away does not stop a start.
-func (a *app) newFleet(cfg *config.Config) error {
+func (a *app) newFleet(cfg *config.Config, env config.Lookup) error {
 	r := cfg.Limits.Redis
 	if r.URL == "" {
 		return nil
+	}
+	salt := "" // one that Redis keeps
+	if given, _ := env(saltVariable); given != "" {
+		salt = string(a.salt) // the same on all gateways, and Redis does not know it
 	}
 	name, err := gatewayName(dataFile(cfg, "gateway"))
 	if err != nil {
@@ -33,7 +37,7 @@ func (a *app) newFleet(cfg *config.Config) error {
 	}
 	a.fleet, err = fleet.New(fleet.Options{
 		URL: r.URL.Reveal(), Timeout: r.Timeout.Duration(), Stricter: r.WhenAway == "stricter", Gateways: r.Gateways,
-		Prefix: r.Prefix, Salt: r.Salt.Reveal(), Name: name, OwnFor: cfg.Vitals.SettleMax.Duration() + 10*time.Minute,
+		Prefix: r.Prefix, Salt: salt, Name: name, OwnFor: cfg.Vitals.SettleMax.Duration() + 10*time.Minute,
 		Learned: a.learned, Found: func() { a.limiter.Settle(a.now()) }, Message: func(m []byte) { a.vitals.Take(m) }, Registerer: a.registry, Log: a.log.With().Str("part", "fleet").Logger(), Now: a.now,
 	})
 	if err == nil {

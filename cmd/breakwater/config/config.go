@@ -112,8 +112,6 @@ type Redis struct {
 	Gateways int `yaml:"gateways" validate:"min=1,max=1000"`
 	// What the keys in Redis begin with. Gateways with the same one share their limits.
 	Prefix string `yaml:"prefix" validate:"name"`
-	// What hashes of client addresses are keyed with, at least 16 characters and the same on every gateway. When empty, the first gateway makes one and keeps it in Redis.
-	Salt Secret `yaml:"salt" validate:"omitempty,min=16,max=512"`
 }
 
 // Spool is where accepted reports rest.

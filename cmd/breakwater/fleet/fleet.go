@@ -33,7 +33,8 @@ type Options struct {
 	// Prefix begins every key and channel. "breakwater".
 	Prefix string
 	// Salt keys the hashes of addresses, the same for all gateways. "": made by
-	// the first gateway and kept in Redis.
+	// the first gateway and kept in Redis, where whoever reads the hashes can read
+	// it, too, and try all addresses.
 	Salt string
 	// Name is this gateway's, the same after a restart and no other's. "": made up.
 	Name string
