@@ -17,6 +17,11 @@ type Batch struct {
 	// Many says that the request may bring several events, each with an id of its
 	// own in its payload; EventID is then that of the first.
 	Many bool
+	// Digest stands for the request's bytes, where they may become several records.
+	// By it the door knows what it has of a batch whose rest it could not store, when the client
+	// sends all of it again. Decoding the same bytes must give the same items in the
+	// same order.
+	Digest []byte
 	// Limits are what the client is told in X-Sentry-Rate-Limits, whatever the status.
 	Limits []schemas.RateLimit
 	// Fingerprint and Release describe the batch's error for the console; storm
@@ -35,6 +40,7 @@ type Batch struct {
 	Claims []ItemClaim
 
 	refused *Rejection // by a stage, as a whole
+	skipped []int      // items that an attempt before has made durable
 }
 
 // ItemClaim is a claim and the item it is for; nil for everything in the batch.

@@ -141,6 +141,7 @@ type Request struct {
 	memory   *memory
 	made     int64 // bytes that Make was asked for
 	turn     bool  // it has a turn to make more
+	claims   []Claim
 	reserved int64
 }
 

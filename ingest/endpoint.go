@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"time"
 
 	"breakwater/schemas"
 )
@@ -86,6 +87,9 @@ type Reply struct {
 	Body        []byte
 	// Empty answers 200 without a body.
 	Empty bool
+	// RetryAfter, when there is one, is told in the header of that name: a part of
+	// the request may come again then.
+	RetryAfter time.Duration
 }
 
 // BeaconBody is the MaxBody of endpoints that take one small measurement.
@@ -208,6 +212,9 @@ func (r *Request) release(taken bool) {
 	if r.turn {
 		r.memory.endTurn()
 		r.turn = false
+	}
+	for _, c := range r.claims {
+		c.GiveBack() // nothing, if it was ended: only a panic gets by that
 	}
 	if !taken {
 		for _, s := range r.spills {

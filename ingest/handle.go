@@ -68,6 +68,7 @@ func (d *door) receive(c echo.Context, req *Request, ep *Endpoint) (batch *Batch
 	}
 	defer batch.conclude(&err)
 	v.sighting.decoded(batch)
+	batch.skipParts(d.opts.Parts)
 	err = d.decide(batch)
 	vitals := vitals{total: batch.vitals()}
 	if err == nil {
@@ -240,9 +241,11 @@ func (d *door) append(ctx context.Context, b *Batch) (taken bool, err error) {
 		if err := d.opts.Sink.Append(context.WithoutCancel(ctx), rec); err != nil {
 			rej := fullness(err)
 			b.dropFrom(n, spans, rej.Outcome, rej.Reason)
+			b.keepParts(d.opts.Parts, false)
 			return n > 0, rej
 		}
 	}
+	b.keepParts(d.opts.Parts, true)
 	return true, nil
 }
 

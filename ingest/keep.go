@@ -18,23 +18,22 @@ const freeOfCharge = 64 << 10
 // the first 64 KiB is asked of the memory that all requests share. Errors:
 // RejectTooLarge beyond limit bytes, RejectOverload, and what reading fails with.
 func (r *Request) ReadAll(body io.Reader, limit int64) ([]byte, error) {
-	p, more, err := r.readTo(body, limit)
+	p, more, err := r.readTo(body, limit, true)
 	if more {
 		return nil, RejectTooLarge
 	}
 	return p, err
 }
 
-// readTo reads up to limit bytes, and one that says there are more.
-func (r *Request) readTo(body io.Reader, limit int64) (p []byte, more bool, err error) {
+// readTo reads up to limit bytes, and one that says there are more; hard as in
+// Gather.
+func (r *Request) readTo(body io.Reader, limit int64, hard bool) (p []byte, more bool, err error) {
 	p = make([]byte, 0, min(2<<10, limit+1))
 	for {
 		if len(p) == cap(p) {
 			size := min(2*int64(cap(p)), limit+1)
 			if size > freeOfCharge {
-				if err := r.Reserve(size - int64(cap(p))); err != nil {
-					return nil, false, err
-				}
+				return Gather(p, body, limit, hard, r.Reserve)
 			}
 			p = append(make([]byte, 0, size), p...)
 		}
@@ -56,7 +55,7 @@ func (r *Request) readTo(body io.Reader, limit int64) (p []byte, more bool, err 
 // rejection when there is no room, and what reading fails with. The rest of a
 // payload that is too large stays unread.
 func (r *Request) Keep(payload io.Reader, inline, limit int64) (schemas.Body, error) {
-	head, more, err := r.readTo(payload, min(inline, limit))
+	head, more, err := r.readTo(payload, min(inline, limit), inline >= limit)
 	switch {
 	case err != nil:
 		return nil, err
@@ -72,7 +71,7 @@ func (r *Request) Keep(payload io.Reader, inline, limit int64) (schemas.Body, er
 	if file != nil {
 		return file, nil
 	}
-	rest, more, err := r.readTo(payload, limit-int64(len(head)))
+	rest, more, err := r.readTo(payload, limit-int64(len(head)), true)
 	switch {
 	case err != nil:
 		return nil, err

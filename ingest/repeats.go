@@ -23,7 +23,7 @@ type Repeats struct {
 
 // RepeatsOptions say how much is remembered.
 type RepeatsOptions struct {
-	// Endpoint is the row of the endpoint table, for metrics.
+	// Endpoint is the row of the endpoint table, for metrics, or "parts".
 	Endpoint string
 	// TTL is how long a key is remembered, from when it was taken.
 	TTL time.Duration
@@ -79,6 +79,8 @@ type attempt struct {
 	at   time.Time
 	kept bool
 	gone bool // given back: the order forgets it later
+	// ended says that the claim was: the first of its ends counts.
+	ended bool
 }
 
 // NewRepeats makes an empty memory.
@@ -109,15 +111,30 @@ type Claim struct {
 	a       *attempt
 }
 
-// Begin asks for a key, made of parts, of a project.
-func (r *Repeats) Begin(project string, parts ...[]byte) (Claim, Repeat) {
+// keyOf makes a key of its parts.
+func keyOf(parts [][]byte) (key repeatKey) {
 	h := sha256.New()
 	for _, p := range parts {
 		h.Write(p)
 		h.Write([]byte{0xff})
 	}
-	var key repeatKey
 	copy(key[:], h.Sum(nil))
+	return key
+}
+
+// Claim is Repeats.Begin, with a claim that is given back at the request's
+// end, however that comes, if nobody has ended it before.
+func (r *Request) Claim(m *Repeats, parts ...[]byte) (Claim, Repeat) {
+	c, state := m.Begin(r.Project.Name, parts...)
+	if state == Fresh {
+		r.claims = append(r.claims, c)
+	}
+	return c, state
+}
+
+// Begin asks for a key, made of parts, of a project.
+func (r *Repeats) Begin(project string, parts ...[]byte) (Claim, Repeat) {
+	key := keyOf(parts)
 	now := r.opts.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -140,14 +157,37 @@ func (r *Repeats) Begin(project string, parts ...[]byte) (Claim, Repeat) {
 	return Claim{r, project, a}, Fresh
 }
 
-// Keep ends a claim: its key was taken.
+// Kept tells whether a key was taken, without asking for it.
+func (r *Repeats) Kept(project string, parts ...[]byte) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := r.projects[project]
+	if t == nil || len(t.keys) == 0 {
+		return false
+	}
+	a := t.keys[keyOf(parts)]
+	return a != nil && a.kept && r.opts.Now().Sub(a.at) < r.opts.TTL
+}
+
+// Forget makes a key that was taken new again.
+func (r *Repeats) Forget(project string, parts ...[]byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if t := r.projects[project]; t != nil {
+		if a := t.keys[keyOf(parts)]; a != nil && a.kept {
+			r.drop(project, t, a)
+		}
+	}
+}
+
+// Keep ends a claim: its key was taken. Of several ends the first counts.
 func (c Claim) Keep() { c.end(true) }
 
 // GiveBack ends a claim: its key was not taken and may come again.
 func (c Claim) GiveBack() { c.end(false) }
 
 func (c Claim) end(kept bool) {
-	if c.r == nil {
+	if c.r == nil || !c.settle(kept) {
 		return
 	}
 	if f := c.r.opts.Fleet; f != nil {
@@ -157,18 +197,31 @@ func (c Claim) end(kept bool) {
 			f.Release(c.fleetKey())
 		}
 	}
+}
+
+// settle ends the claim in this gateway's memory; false: it was ended before.
+func (c Claim) settle(kept bool) bool {
 	c.r.mu.Lock()
 	defer c.r.mu.Unlock()
-	if kept {
+	if c.a.ended {
+		return false
+	}
+	c.a.ended = true
+	switch t := c.r.projects[c.project]; {
+	case kept:
 		c.a.kept = true
-		return
+	case t != nil && t.keys[c.a.key] == c.a:
+		c.r.drop(c.project, t, c.a)
 	}
-	c.a.gone = true
-	if t := c.r.projects[c.project]; t != nil && t.keys[c.a.key] == c.a {
-		delete(t.keys, c.a.key)
-		t.sweep()
-		c.r.show(c.project, t)
-	}
+	return true
+}
+
+// drop makes a key new again; r.mu is held.
+func (r *Repeats) drop(project string, t *taken, a *attempt) {
+	a.gone = true
+	delete(t.keys, a.key)
+	t.sweep()
+	r.show(project, t)
 }
 
 // sweep forgets what was given back once it is most of the order: while a spool

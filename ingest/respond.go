@@ -18,6 +18,9 @@ func respond(c echo.Context, r Reply, eventID string) error {
 	if status == 0 {
 		status = http.StatusOK
 	}
+	if r.RetryAfter > 0 {
+		c.Response().Header()["Retry-After"] = []string{seconds(r.RetryAfter)}
+	}
 	switch {
 	case r.ContentType != "":
 		return c.Blob(status, r.ContentType, r.Body)
@@ -102,12 +105,15 @@ func refusalOf(err error) *Rejection {
 // announceRefusal says when to come back. A 429 says it also as a limit over
 // all categories, which browsers' SDKs read before Retry-After.
 func (d *door) announceRefusal(h http.Header, rej *Rejection) {
-	secs := max(1, int(math.Ceil(rej.RetryAfter.Seconds())))
-	h["Retry-After"] = []string{strconv.Itoa(secs)}
+	secs := seconds(rej.RetryAfter)
+	h["Retry-After"] = []string{secs}
 	if rej.Status == http.StatusTooManyRequests && h["X-Sentry-Rate-Limits"] == nil {
-		h["X-Sentry-Rate-Limits"] = []string{strconv.Itoa(secs) + "::key:" + rej.Reason}
+		h["X-Sentry-Rate-Limits"] = []string{secs + "::key:" + rej.Reason}
 	}
 }
+
+// seconds is a wait in whole seconds, one at least.
+func seconds(d time.Duration) string { return strconv.Itoa(max(1, int(math.Ceil(d.Seconds())))) }
 
 // announce writes the limits a client should know, whatever the status, and
 // returns the longest wait.

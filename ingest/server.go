@@ -55,6 +55,9 @@ type Options struct {
 	Ledger Ledger
 	// Canaries are told of an operator's probes; nil knows none.
 	Canaries *Canaries
+	// Parts remembers what is durable of batches whose rest could not be stored;
+	// nil forgets it.
+	Parts *Repeats
 	// Recorder takes measurements; nil drops them.
 	Recorder Recorder
 	// Watcher is told of what became of each batch, for a live view; nil tells nobody.

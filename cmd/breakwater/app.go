@@ -63,6 +63,7 @@ type app struct {
 	reports  *reports
 	crashes  *ingest.Repeats // ids of crash reports that were taken
 	batches  *ingest.Repeats // Idempotency-Keys of Faro's batches
+	parts    *ingest.Repeats // what is durable of batches whose rest is not
 	canaries canaries
 	watcher  *watcher // of the item stream
 
@@ -150,7 +151,7 @@ func newApp(path string, cfg *config.Config, env config.Lookup, log zerolog.Logg
 	}
 	a.edge, err = ingest.New(ingest.Options{
 		Settings: settings, Projects: a.projects, Auth: auth.Auth{}, Sink: spooler{a.spool}, Spiller: spooler{a.spool},
-		Ledger: a.ledger, Recorder: a.canaries.recorder(a.vitals), Canaries: a.canaries.Canaries, Schemas: schemas.Files, Watcher: a.watcher,
+		Ledger: a.ledger, Recorder: a.canaries.recorder(a.vitals), Canaries: a.canaries.Canaries, Parts: a.parts, Schemas: schemas.Files, Watcher: a.watcher,
 		Ready: func() bool { return a.ready() == nil }, Logger: log.With().Str("part", "ingest").Logger(),
 		Registerer: a.registry, Hub: a.hub,
 	})
@@ -206,6 +207,7 @@ func (a *app) newMemories() error {
 	}
 	a.crashes = ingest.NewRepeats(ingest.RepeatsOptions{Endpoint: "crash", TTL: crash.RememberFor, Max: crash.RememberMax, Now: a.now, Metrics: m, Fleet: a.shared()})
 	a.batches = ingest.NewRepeats(ingest.RepeatsOptions{Endpoint: "faro", TTL: faro.RememberFor, Max: faro.RememberMax, Now: a.now, Metrics: m, Fleet: a.shared()})
+	a.parts = ingest.NewRepeats(ingest.RepeatsOptions{Endpoint: "parts", TTL: ingest.PartsFor, Max: ingest.PartsMax, Now: a.now, Metrics: m})
 	return nil
 }
 
@@ -267,6 +269,7 @@ func (a *app) apply(cfg *config.Config) error {
 	a.health.SetProjects(projectNames(cfg))
 	a.crashes.SetProjects(projectNames(cfg))
 	a.batches.SetProjects(projectNames(cfg))
+	a.parts.SetProjects(projectNames(cfg))
 	a.upstreams.store(p.limiters)
 	a.projects.Store(directory(cfg)) // last: a project can be asked for when everything behind it knows it
 	return nil

@@ -58,7 +58,7 @@ func TestBadCrashReports(t *testing.T) {
 }
 
 // An offline queue in a real process: a list with a bad report says which, what
-// was taken is a duplicate when it comes again, a limit refuses the list until
+// was taken is a duplicate when it comes again, a limit holds back the rest until
 // there is room, and every report arrives once with its own id and time.
 func TestCrashQueue(t *testing.T) {
 	up := startUpstream(t, relaytest.Options{})
@@ -94,23 +94,32 @@ func TestCrashQueue(t *testing.T) {
 	eventually(t, 90*time.Second, func() error {
 		tries++
 		status, h, answer := post(list)
-		switch {
-		case status == 429:
-			if h.Get("Retry-After") == "" || !strings.HasPrefix(answer, `{"detail":"event rejected by a rate limit"`) {
-				t.Fatalf("%v %s", h, answer)
-			}
-			return fmt.Errorf("still limited after %d tries", tries)
-		case status != 200:
+		if status != 200 {
 			t.Fatalf("%d %s", status, answer)
 		}
-		plain := strings.NewReplacer("accepted", "%s", "duplicate", "%s").Replace(answer)
+		plain := strings.NewReplacer("accepted", "%s", "duplicate", "%s", "limited", "%s").Replace(answer)
 		if plain != strings.Replace(want, "duplicate", "%s", 1) {
 			t.Fatalf("%s\nwant %s", answer, want)
+		}
+		limited := strings.Count(answer, `"limited"`)
+		if told := h.Get("Retry-After") != "" && strings.Contains(h.Get("X-Sentry-Rate-Limits"), ":error:"); told != (limited > 0) {
+			t.Fatalf("%d are limited, headers %v", limited, h)
+		}
+		if limited > 0 {
+			return fmt.Errorf("%d still limited after %d tries", limited, tries)
 		}
 		return nil
 	})
 	if tries < 2 {
 		t.Error("the list was never limited")
+	}
+	// Nothing of this one is kept.
+	if status, h, answer := post(`[` + report(6) + `,` + report(7) + `]`); status == 429 {
+		if h.Get("Retry-After") == "" || !strings.HasPrefix(answer, `{"detail":"event rejected by a rate limit"`) {
+			t.Errorf("%v %s", h, answer)
+		}
+	} else if !strings.Contains(answer, `"limited"`) {
+		t.Errorf("%d %s", status, answer)
 	}
 	eventually(t, 20*time.Second, g.emptySpool)
 	times := map[string]string{}

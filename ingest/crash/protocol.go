@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -52,6 +53,8 @@ type fate struct {
 	claim  ingest.Claim
 	repeat bool
 	cause  string // of an invalid one
+	// limited says that it met a limit, and may come again.
+	limited bool
 }
 
 // Decode makes one event item of each report. One report is answered with its
@@ -81,7 +84,8 @@ func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader
 		return nil, err
 	}
 	refuse(b, in)
-	b.Many = true
+	sum := sha256.Sum256(raw)
+	b.Many, b.Digest = true, sum[:]
 	if len(fates) > 0 {
 		b.EventID = fates[max(slices.IndexFunc(fates, func(f *fate) bool { return !f.repeat }), 0)].id
 		b.Header.SetString("event_id", b.EventID)
@@ -108,7 +112,7 @@ func (p *Protocol) events(b *ingest.Batch, in *schemas.CrashRequest) (fates []*f
 			f.repeat = seen[f.id]
 			seen[f.id] = true
 			if p.Repeats != nil && !f.repeat {
-				claim, state := p.Repeats.Begin(req.Project.Name, []byte(f.id))
+				claim, state := req.Claim(p.Repeats, []byte(f.id))
 				if state == ingest.Busy {
 					return fates, RejectBusy
 				}
@@ -158,11 +162,11 @@ func giveBack(fates []*fate) {
 	}
 }
 
-// conclude remembers what was taken and answers. A list of which a part was
-// refused for a rate is refused as a whole: sent again, what was taken counts
-// as duplicate and the rest is taken.
+// conclude remembers what was taken and answers. A list of which a part met a
+// rate limit is answered 200 with what became of each report, and when those
+// that are limited may come again; one of which nothing was kept is refused as a
+// whole.
 func conclude(b *ingest.Batch, in *schemas.CrashRequest, fates []*fate, err error) error {
-	limited := false
 	for _, f := range fates {
 		switch it := f.item; {
 		case it.Outcome == schemas.Invalid:
@@ -172,20 +176,16 @@ func conclude(b *ingest.Batch, in *schemas.CrashRequest, fates []*fate, err erro
 			f.claim.Keep()
 		default:
 			f.claim.GiveBack()
-			limited = limited || it.Outcome == schemas.RateLimited
+			f.limited = true
 		}
 	}
-	if err != nil {
+	if err != nil || !in.Batch {
 		return err
 	}
-	if limited {
-		rej := *ingest.RejectLimited
+	b.Reply = reply(in, fates)
+	if slices.ContainsFunc(fates, func(f *fate) bool { return f.limited }) {
 		_, wait := schemas.FormatRateLimits(b.Limits, b.Request.ReceivedAt)
-		rej.RetryAfter = max(time.Duration(wait)*time.Second, time.Second)
-		return &rej
-	}
-	if in.Batch {
-		b.Reply = reply(in, fates)
+		b.Reply.RetryAfter = max(time.Duration(wait)*time.Second, time.Second)
 	}
 	return nil
 }
@@ -194,6 +194,7 @@ func conclude(b *ingest.Batch, in *schemas.CrashRequest, fates []*fate, err erro
 // filtered or thinned out counts as accepted: clients must not learn of it. It
 // ends where schemas.MaxCrashRejected does.
 func reply(in *schemas.CrashRequest, fates []*fate) *ingest.Reply {
+	fates = slices.Clone(fates)
 	for _, r := range in.Rejected {
 		fates = append(fates, &fate{index: r.Index, id: r.ID, cause: r.Cause})
 	}
@@ -224,6 +225,8 @@ func (f *fate) status() string {
 		return "invalid"
 	case f.repeat:
 		return "duplicate"
+	case f.limited:
+		return "limited"
 	}
 	return "accepted"
 }

@@ -325,24 +325,51 @@ func TestRepeats(t *testing.T) {
 	}
 }
 
-// A list of which a part met a limit is refused whole; the part that was taken
-// is known when it comes again.
+// A list of which a part met a limit is answered report by report, with or
+// without ids, and with the time to wait; what was taken is known when it comes
+// again, what was not is taken then. A list of which nothing was kept is refused.
 func TestPartOfAListIsLimited(t *testing.T) {
 	p := &Protocol{Repeats: ingest.NewRepeats(ingest.RepeatsOptions{TTL: RememberFor, Max: 100, Now: func() time.Time { return arrived }})}
 	req := &ingest.Request{ReceivedAt: arrived, Project: &ingest.Project{Name: "shop"}}
-	const body = `[{"message":"a","id":"00000000000000000000000000000001"},{"message":"b","id":"00000000000000000000000000000002"}]`
-	b, err := p.Decode(t.Context(), req, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
+	const body = `[{"message":"a","id":"00000000000000000000000000000001"},{"message":"b","id":"00000000000000000000000000000002"},{"message":"c"},{}]`
+	send := func() *ingest.Batch {
+		b, err := p.Decode(t.Context(), req, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
 	}
+	limits := []schemas.RateLimit{{Categories: []schemas.Category{schemas.CategoryError}, Until: arrived.Add(7 * time.Second)}}
+	answer := func(b *ingest.Batch, statuses ...any) {
+		t.Helper()
+		got, err := conclude1(t, b, nil)
+		want := fmt.Sprintf(`{"reports":[{"id":"00000000000000000000000000000001","status":%q},{"id":"00000000000000000000000000000002","status":%q},{"id":%q,"status":%q},`+
+			`{"status":"invalid","detail":"message: a message or an exception is required"}]}`, statuses...)
+		if err != nil || got != want {
+			t.Errorf("%v\n%s\n%s", err, got, want)
+		}
+	}
+	b := send()
 	b.Drop(b.Items[1], schemas.RateLimited, "category_rate")
-	b.Limits = []schemas.RateLimit{{Categories: []schemas.Category{schemas.CategoryError}, Until: arrived.Add(7 * time.Second)}}
-	var rej *ingest.Rejection
-	if _, err := conclude1(t, b, nil); !errors.As(err, &rej) || rej.Status != 429 || rej.RetryAfter != 7*time.Second {
-		t.Fatalf("%v", err)
+	b.Drop(b.Items[2], schemas.RateLimited, "category_rate")
+	b.Limits = limits
+	answer(b, "accepted", "limited", b.Items[2].Event().EventID(), "limited")
+	if b.Reply.RetryAfter != 7*time.Second || b.Reply.Status != 200 {
+		t.Errorf("%+v", b.Reply)
 	}
-	if b, err = p.Decode(t.Context(), req, strings.NewReader(body)); err != nil || b.Items[0].Reason != "duplicate" || !b.Items[1].Alive() {
-		t.Fatalf("%+v %v", b, err)
+	b = send()
+	if b.Items[0].Reason != "duplicate" || !b.Items[1].Alive() || !b.Items[2].Alive() {
+		t.Fatalf("%+v", b.Items)
+	}
+	answer(b, "duplicate", "accepted", b.Items[2].Event().EventID(), "accepted")
+	if b.Reply.RetryAfter != 0 {
+		t.Errorf("nothing is left to come again: %v", b.Reply.RetryAfter)
+	}
+	// What the door says of a list of which nothing was kept stands.
+	b = send()
+	b.Drop(b.Items[2], schemas.RateLimited, "category_rate")
+	if _, err := conclude1(t, b, ingest.RejectLimited); !errors.Is(err, ingest.RejectLimited) {
+		t.Errorf("%v", err)
 	}
 }
 

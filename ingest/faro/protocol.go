@@ -63,7 +63,7 @@ func (p *Protocol) Decode(ctx context.Context, req *ingest.Request, body io.Read
 	sum := sha256.Sum256(raw)
 	var claim ingest.Claim
 	if key := req.Header.Get("Idempotency-Key"); key != "" && p.Repeats != nil {
-		held, state := p.Repeats.Begin(req.Project.Name, []byte(key), sum[:])
+		held, state := req.Claim(p.Repeats, []byte(key), sum[:])
 		claim = held
 		switch state {
 		case ingest.Again:
@@ -72,7 +72,7 @@ func (p *Protocol) Decode(ctx context.Context, req *ingest.Request, body io.Read
 			return nil, RejectBusy
 		}
 	}
-	b, err := decode(ctx, req, raw, hex.EncodeToString(sum[:]))
+	b, err := decode(ctx, req, raw, sum[:])
 	if err != nil {
 		claim.GiveBack()
 		return nil, err
@@ -118,7 +118,7 @@ type count struct {
 	n       int
 }
 
-func decode(ctx context.Context, req *ingest.Request, raw []byte, id string) (*ingest.Batch, error) {
+func decode(ctx context.Context, req *ingest.Request, raw, sum []byte) (*ingest.Batch, error) {
 	payload := jsontext.Value(raw)
 	for len(payload) > 0 && (payload[0] == ' ' || payload[0] == '\n' || payload[0] == '\r' || payload[0] == '\t') {
 		payload = payload[1:]
@@ -131,7 +131,7 @@ func decode(ctx context.Context, req *ingest.Request, raw []byte, id string) (*i
 	case payload.Kind() != '{' || !payload.IsValid(lenient):
 		return nil, ingest.RejectJSON.Because("a Faro payload is a JSON object with meta and signals")
 	}
-	d := &decoder{ctx: ctx, req: req, id: id, batch: &ingest.Batch{Request: req, Header: schemas.EmptyHeader(), Many: true}}
+	d := &decoder{ctx: ctx, req: req, id: hex.EncodeToString(sum), batch: &ingest.Batch{Request: req, Header: schemas.EmptyHeader(), Many: true, Digest: sum}}
 	rawMeta, _ := schemas.Lookup(payload, "meta")
 	d.meta = readMeta(rawMeta)
 	d.share()

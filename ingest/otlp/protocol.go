@@ -125,7 +125,7 @@ func (p *Protocol) Decode(ctx context.Context, req *ingest.Request, body io.Read
 	}
 	sum := sha256.Sum256(raw)
 	d := &decoder{
-		ctx: ctx, req: req, batch: &ingest.Batch{Request: req, Header: schemas.EmptyHeader(), Many: true},
+		ctx: ctx, req: req, batch: &ingest.Batch{Request: req, Header: schemas.EmptyHeader(), Many: true, Digest: sum[:]},
 		id: hex.EncodeToString(sum[:]), signal: p.signal, beacons: map[string]*schemas.Beacon{},
 	}
 	d.spans.CountOnly = len(req.Project.OTLP) == 0

@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"io"
 	"mime"
 	"net/http"
@@ -73,6 +74,10 @@ func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader
 		return nil, err
 	}
 	d := &decoder{req: req, batch: &ingest.Batch{Request: req, Header: schemas.EmptyHeader()}}
+	if len(list) > 1 {
+		sum := sha256.Sum256(raw)
+		d.batch.Digest = sum[:]
+	}
 	for i, r := range list {
 		if i >= MaxReports {
 			d.dead(schemas.Invalid, ReasonTooMany)

@@ -25,9 +25,13 @@ func (b *buffer) charge(n int64) error {
 	return b.req.Reserve(n)
 }
 
-// read takes up to limit bytes; more tells that the payload goes on. length is
-// what the header declares, -1 when it does not.
-func (b *buffer) read(r io.Reader, length, limit int64) (p []byte, more bool, err error) {
+// gatherFrom is from how many bytes on a payload is read in pieces.
+const gatherFrom = 64 << 10
+
+// read takes up to limit bytes; more tells that the payload goes on, and hard
+// that it is refused then, so that p need not be there. length is what the
+// header declares, -1 when it does not.
+func (b *buffer) read(r io.Reader, length, limit int64, hard bool) (p []byte, more bool, err error) {
 	size := int64(2 << 10)
 	if length >= 0 {
 		size = min(length, limit, 64<<10) // a declared length is a stranger's word
@@ -44,6 +48,9 @@ func (b *buffer) read(r io.Reader, length, limit int64) (p []byte, more bool, er
 	p = make([]byte, 0, size+1)
 	for {
 		if len(p) == cap(p) {
+			if len(p) >= gatherFrom {
+				return ingest.Gather(p, r, limit, hard, b.charge)
+			}
 			if p, err = b.grow(p, limit); err != nil {
 				return nil, false, err
 			}
@@ -75,26 +82,18 @@ func (b *buffer) grow(p []byte, limit int64) ([]byte, error) {
 
 // readAll goes on reading behind head.
 func (b *buffer) readAll(head []byte, r io.Reader, limit int64) ([]byte, error) {
-	p := head
-	for {
-		if len(p) == cap(p) {
-			var err error
-			if p, err = b.grow(p, limit); err != nil {
-				return nil, err
-			}
+	if len(head) == 0 {
+		p, more, err := b.read(r, -1, limit, true)
+		if more {
+			err = errTooLarge
 		}
-		n, err := r.Read(p[len(p):cap(p)])
-		p = p[:len(p)+n]
-		if int64(len(p)) > limit {
-			return nil, errTooLarge
-		}
-		if err == io.EOF {
-			return p, nil
-		}
-		if err != nil {
-			return nil, err
-		}
+		return p, err
 	}
+	p, more, err := ingest.Gather(head, r, limit, true, b.charge)
+	if more {
+		err = errTooLarge
+	}
+	return p, err
 }
 
 // chunk is room for copying.

@@ -131,7 +131,7 @@ func (d *decoder) payload(it *ingest.Item, r io.Reader, limit int64) error {
 	if it.Header.Length > inline && !it.Type.JSON {
 		return d.spill(it, nil, r, limit)
 	}
-	head, more, err := d.buf.read(r, it.Header.Length, inline)
+	head, more, err := d.buf.read(r, it.Header.Length, inline, inline == limit)
 	if err != nil {
 		return err
 	}
