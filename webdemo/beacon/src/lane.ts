@@ -58,13 +58,16 @@ export function lane(url: string, max: number, soon: boolean, open: (page: strin
     const wait = 5000 * 2 ** tries * (0.5 + Math.random());
     try {
       const answer = await fetch(url, {method: 'POST', body, keepalive, credentials: 'omit'});
-      const status = answer.status;
-      if (status === 429 || status === 503) {
-        const text = answer.headers.get('Retry-After') ?? '';
+      const {status, headers} = answer;
+      const text = headers.get('Retry-After') ?? '';
+      const whole = status === 429 || status === 503;
+      if (whole || (status === 200 && text)) {
         const ms = +text >= 0 && text ? +text * 1000 : Date.parse(text) - Date.now() || 60000;
         const pause = Math.min(Math.max(ms, 1000), 864e5);
+        // A list of which a part met a limit is answered report by report.
+        const {reports} = whole ? {} : ((await answer.json()) as {reports?: {status: string}[]});
         until = Date.now() + pause;
-        back(part, pause, 0);
+        back(whole ? part : part.filter((_, i) => reports?.[i]?.status === 'limited'), pause, 0);
       } else if (status >= 500) back(part, wait, 1);
     } catch {
       back(part, wait, 1);

@@ -22,6 +22,23 @@ test('429 with Retry-After: silence until then, then the same report with the sa
   expect(reports()[1].id).toBe(id);
 });
 
+test('a list of which a part met a limit: that part comes again, after Retry-After', async () => {
+  const beacon = begin();
+  const fates = ['accepted', 'limited', 'invalid', 'duplicate'];
+  answers.push(() => new Response(JSON.stringify({reports: fates.map((status) => ({status}))}), {status: 200, headers: {'Retry-After': '7'}}));
+  const ids = fates.map((fate) => beacon.capture(new Error(fate)));
+  await pass(1000);
+  beacon.capture(new Error('later'));
+  await pass(6000);
+  expect(sent).toHaveLength(1);
+  await pass(2000);
+  expect(sent).toHaveLength(2);
+  expect(sent[1]?.body.reports.map((r: any) => r.exceptions[0].value)).toEqual(['limited', 'later']);
+  expect(sent[1]?.body.reports[0].id).toBe(ids[1]);
+  await pass(600000);
+  expect(sent).toHaveLength(2);
+});
+
 test.each([
   ['a date', {'Retry-After': 'Thu, 26 Nov 2026 10:02:01 GMT'}, 120],
   ['nothing', {}, 60],

@@ -11,6 +11,8 @@ export interface Answer {
   status: number;
   /** Milliseconds to wait before the next one; 0 when the answer does not say. */
   wait: number;
+  /** Ids of the reports that met a limit: the rest was taken or refused. */
+  limited: string[];
 }
 
 /** Posts JSON. Never rejects. */
@@ -20,11 +22,23 @@ export async function post(url: string, body: string, now: () => number): Promis
   const signal = abort ? {signal: abort.signal} : {};
   try {
     const response = await fetch(url, {method: 'POST', headers: {'Content-Type': 'application/json'}, body, ...signal});
-    return {status: response.status, wait: retryAfter(response.headers.get('Retry-After'), now())};
+    const {status} = response;
+    const wait = retryAfter(response.headers.get('Retry-After'), now());
+    return {status, wait, limited: status === 200 && wait ? limitedOf(await response.text()) : []};
   } catch {
-    return {status: 0, wait: 0};
+    return {status: 0, wait: 0, limited: []};
   } finally {
     clearTimeout(timer);
+  }
+}
+
+/** The reports of an answer to a list that shall come again. */
+function limitedOf(text: string): string[] {
+  try {
+    const {reports} = JSON.parse(text) as {reports?: {id: string; status: string}[]};
+    return (reports ?? []).filter((r) => r.status === 'limited').map((r) => r.id);
+  } catch {
+    return []; // not the gateway's words
   }
 }
 
@@ -97,7 +111,7 @@ export class Sender {
       if (pause > 0) return this.soon(pause);
       const sent = new Set(part.map((e) => e.id));
       const head = `{"sent_at":"${new Date(this.now()).toISOString()}","reports":[`;
-      const {status, wait} = await post(this.url, head + part.map((e) => e.json).join(',') + ']}', this.now);
+      const {status, wait, limited} = await post(this.url, head + part.map((e) => e.json).join(',') + ']}', this.now);
       if (status === 413 && part.length > 1) {
         this.most = Math.ceil(part.length / 2);
         continue;
@@ -105,8 +119,11 @@ export class Sender {
       if ((status >= 200 && status < 300) || status === 400 || status === 413 || status === 422) {
         // Taken, known already, or such that nobody will ever take it.
         this.failures = 0;
+        for (const id of limited) sent.delete(id);
         await this.queue.remove(sent);
-        continue;
+        if (!limited.length) continue;
+        this.until = this.now() + wait;
+        return this.soon(wait);
       }
       if (status === 429 || status === 503) {
         this.failures = 0; // the network is well

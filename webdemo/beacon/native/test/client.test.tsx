@@ -55,6 +55,22 @@ test('429 and 503 with Retry-After, wrong keys, failures', async () => {
   expect(gateway.reports).toHaveLength(1);
 });
 
+test('a list of which a part met a limit: that part is kept, and comes again after Retry-After', async () => {
+  const storage = new Memory();
+  begin({storage, collect: false});
+  const ids = ['a', 'b', 'c', 'd', 'e'].map((name) => beacon.capture(new Error(name)));
+  await pass(1000);
+  gateway.room = 2;
+  void beacon.collect(true);
+  await pass(29_000);
+  expect(gateway.requests).toHaveLength(1);
+  expect(storage.reports()).toHaveLength(3);
+  await pass(60_000);
+  expect(gateway.requests.map((r) => r.body.reports.length)).toEqual([5, 3, 1]);
+  expect([...gateway.taken.keys()]).toEqual(ids);
+  expect(storage.reports()).toEqual([]);
+});
+
 test('offline: kept, and sent when the app is looked at again', async () => {
   begin({storage: new Memory()});
   gateway.answers.push(...Array<'down'>(30).fill('down'));

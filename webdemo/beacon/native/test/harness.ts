@@ -36,6 +36,7 @@ export class Gateway {
   readonly taken = new Map<string, any>();
   readonly answers: (number | [number, Record<string, string>] | 'down')[] = [];
   loses = 0; // answers that get lost after the reports were taken
+  room = Infinity; // reports of a list before the rest of it meets a limit
 
   constructor() {
     (globalThis as {fetch: unknown}).fetch = async (url: string, init: {body: string}) => {
@@ -46,8 +47,10 @@ export class Gateway {
       const [status, headers] = typeof answer === 'number' ? [answer, {}] : answer;
       let reply: unknown = {};
       if (status === 200 && body.reports) {
+        if (body.reports.length > this.room) (headers as Record<string, string>)['Retry-After'] = '30';
         reply = {
-          reports: body.reports.map((r: any) => {
+          reports: body.reports.map((r: any, i: number) => {
+            if (i >= this.room) return {id: r.id, status: 'limited'};
             const repeat = this.taken.has(r.id);
             this.taken.set(r.id, r);
             return {id: r.id, status: repeat ? 'duplicate' : 'accepted'};
