@@ -131,6 +131,7 @@ type Request struct {
 	// page view.
 	Canary bool
 
+	ctx      context.Context // ends when the client goes; nil in tests of protocols
 	body     body
 	ballot   *Ballot
 	params   [2]Param // room for Params

@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"context"
 	"net/http"
 	"strings"
 	"time"
@@ -187,20 +186,31 @@ func (r *Request) Reserve(n int64) error {
 // Make asks for n bytes that a protocol is about to make of what it has read.
 // They count in the memory that all requests share, twice, because they are
 // copied into a record. A request that makes more than 256 KiB waits for its
-// turn, which ends with the request: only a few may at a time. The error is
-// RejectOverload, when the memory is used up, or no turn came until ctx ended
-// or in 20 seconds.
-func (r *Request) Make(ctx context.Context, n int) error {
+// turn. The error is RejectOverload, when the memory is used up, or no turn came
+// in time.
+func (r *Request) Make(n int) error {
 	if r.memory == nil || n <= 0 {
 		return nil
 	}
-	if r.made += int64(n); r.made > freeMaking && !r.turn {
-		if !r.memory.turn(ctx) {
-			return RejectOverload
+	if r.made += int64(n); r.made > freeMaking {
+		if err := r.takeTurn(); err != nil {
+			return err
 		}
-		r.turn = true
 	}
 	return r.Reserve(madeCopies * int64(n))
+}
+
+// takeTurn waits until the request may make much; that ends with the request.
+// Nobody who has a turn may wait for the network.
+func (r *Request) takeTurn() error {
+	if r.turn || r.memory == nil {
+		return nil
+	}
+	if !r.memory.turn(r.ctx) {
+		return RejectOverload
+	}
+	r.turn = true
+	return nil
 }
 
 // release ends what the request holds; taken says that the sink owns its files.

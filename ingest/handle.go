@@ -302,7 +302,7 @@ func (d *door) newRequest(c echo.Context, v *visit, ep *Endpoint) *Request {
 		ID: v.id.String(), Endpoint: ep.Name, Budget: ep.Budget, Method: r.Method, ReceivedAt: v.start,
 		ClientIP:  clientAddr(r, d.settings.Config.TrustedProxies),
 		UserAgent: r.UserAgent(), Origin: originOf(r.Header), Header: r.Header,
-		config: &d.settings.Config, spiller: d.opts.Spiller, memory: d.memory, Canary: v.canary != "",
+		ctx: r.Context(), config: &d.settings.Config, spiller: d.opts.Spiller, memory: d.memory, Canary: v.canary != "",
 	}
 	if r.URL.RawQuery != "" {
 		req.Query, _ = url.ParseQuery(r.URL.RawQuery) // pairs that cannot be read are skipped

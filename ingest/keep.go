@@ -14,10 +14,21 @@ var ErrPayloadTooLarge = errors.New("payload over its limit")
 // freeOfCharge is what a request may hold before it asks, in bytes.
 const freeOfCharge = 64 << 10
 
-// ReadAll reads a body that is wanted in memory whole; what it holds beyond
-// the first 64 KiB is asked of the memory that all requests share. Errors:
+// ReadAll reads a request's body, which is wanted in memory whole; what it holds
+// beyond the first 64 KiB is asked of the memory that all requests share, and
+// with more than 256 KiB the request waits for its turn (see Make). Errors:
 // RejectTooLarge beyond limit bytes, RejectOverload, and what reading fails with.
 func (r *Request) ReadAll(body io.Reader, limit int64) ([]byte, error) {
+	p, err := r.ReadPart(body, limit)
+	if err == nil && len(p) > freeMaking {
+		err = r.takeTurn()
+	}
+	return p, err
+}
+
+// ReadPart is ReadAll for a part of a body, behind which more is to come from
+// the network: it waits for no turn.
+func (r *Request) ReadPart(body io.Reader, limit int64) ([]byte, error) {
 	p, more, err := r.readTo(body, limit, true)
 	if more {
 		return nil, RejectTooLarge

@@ -29,7 +29,7 @@ func (m *makers) Decode(ctx context.Context, req *ingest.Request, body io.Reader
 	}
 	n, _ := strconv.Atoi(string(raw))
 	for ; n > 0; n -= 64 << 10 { // in steps, as records come
-		if err := req.Make(ctx, 64<<10); err != nil {
+		if err := req.Make(64 << 10); err != nil {
 			return nil, err
 		}
 	}

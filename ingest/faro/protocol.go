@@ -55,7 +55,7 @@ var _ ingest.Protocol = (*Protocol)(nil)
 // Decode reads one payload. Errors: ingest.RejectEmpty, RejectDepth,
 // RejectJSON, RejectNothingUsable, RejectBusy, and what reading the body fails
 // with.
-func (p *Protocol) Decode(ctx context.Context, req *ingest.Request, body io.Reader) (*ingest.Batch, error) {
+func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader) (*ingest.Batch, error) {
 	raw, err := req.ReadAll(body, req.Settings().EventSize)
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func (p *Protocol) Decode(ctx context.Context, req *ingest.Request, body io.Read
 			return nil, RejectBusy
 		}
 	}
-	b, err := decode(ctx, req, raw, sum[:])
+	b, err := decode(req, raw, sum[:])
 	if err != nil {
 		claim.GiveBack()
 		return nil, err
@@ -96,7 +96,6 @@ func repeat() *ingest.Item {
 
 // decoder turns one payload into a batch.
 type decoder struct {
-	ctx     context.Context // the request's
 	req     *ingest.Request
 	batch   *ingest.Batch
 	id      string // of the payload: ids of events are derived from it
@@ -118,7 +117,7 @@ type count struct {
 	n       int
 }
 
-func decode(ctx context.Context, req *ingest.Request, raw, sum []byte) (*ingest.Batch, error) {
+func decode(req *ingest.Request, raw, sum []byte) (*ingest.Batch, error) {
 	payload := jsontext.Value(raw)
 	for len(payload) > 0 && (payload[0] == ' ' || payload[0] == '\n' || payload[0] == '\r' || payload[0] == '\t') {
 		payload = payload[1:]
@@ -131,7 +130,7 @@ func decode(ctx context.Context, req *ingest.Request, raw, sum []byte) (*ingest.
 	case payload.Kind() != '{' || !payload.IsValid(lenient):
 		return nil, ingest.RejectJSON.Because("a Faro payload is a JSON object with meta and signals")
 	}
-	d := &decoder{ctx: ctx, req: req, id: hex.EncodeToString(sum), batch: &ingest.Batch{Request: req, Header: schemas.EmptyHeader(), Many: true, Digest: sum}}
+	d := &decoder{req: req, id: hex.EncodeToString(sum), batch: &ingest.Batch{Request: req, Header: schemas.EmptyHeader(), Many: true, Digest: sum}}
 	rawMeta, _ := schemas.Lookup(payload, "meta")
 	d.meta = readMeta(rawMeta)
 	d.share()
@@ -210,7 +209,7 @@ func (d *decoder) spend(n int) error {
 		d.size -= n
 		return errSpent
 	}
-	return d.req.Make(d.ctx, n)
+	return d.req.Make(n)
 }
 
 // drop counts an entry that ends here.

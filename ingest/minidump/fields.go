@@ -46,7 +46,7 @@ func (f *fields) add(req *ingest.Request, p *part) error {
 	if room < 0 {
 		return ingest.RejectTooLarge.Because("fields above limits.event_size")
 	}
-	raw, err := req.ReadAll(p.body, room)
+	raw, err := req.ReadPart(p.body, room)
 	if errors.Is(err, ingest.RejectTooLarge) {
 		return ingest.RejectTooLarge.Because("fields above limits.event_size")
 	}
@@ -91,7 +91,7 @@ func (f *fields) packed(u *upload, p *part) error {
 		p.filename = p.name
 	}
 	room := max(u.req.Settings().EventSize-f.size, 0)
-	raw, err := u.req.ReadAll(p.body, room)
+	raw, err := u.req.ReadPart(p.body, room)
 	if errors.Is(err, ingest.RejectTooLarge) {
 		return ingest.RejectTooLarge.Because("fields above limits.event_size")
 	}

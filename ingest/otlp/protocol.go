@@ -81,7 +81,6 @@ func encodingOf(contentType string) (json, ok bool) {
 
 // decoder turns the records of one request into a batch.
 type decoder struct {
-	ctx   context.Context // the request's
 	req   *ingest.Request
 	batch *ingest.Batch
 	id    string // of the request's bytes: ids of events are derived from it
@@ -111,7 +110,7 @@ type count struct {
 
 // Decode reads one request. Errors: ingest.RejectContentType, RejectEmpty,
 // RejectDepth, RejectJSON, RejectProtobuf, and what reading the body fails with.
-func (p *Protocol) Decode(ctx context.Context, req *ingest.Request, body io.Reader) (*ingest.Batch, error) {
+func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader) (*ingest.Batch, error) {
 	json, ok := encodingOf(req.Header.Get("Content-Type"))
 	if !ok {
 		return nil, ingest.RejectContentType.Because("OTLP is application/json or application/x-protobuf")
@@ -125,7 +124,7 @@ func (p *Protocol) Decode(ctx context.Context, req *ingest.Request, body io.Read
 	}
 	sum := sha256.Sum256(raw)
 	d := &decoder{
-		ctx: ctx, req: req, batch: &ingest.Batch{Request: req, Header: schemas.EmptyHeader(), Many: true, Digest: sum[:]},
+		req: req, batch: &ingest.Batch{Request: req, Header: schemas.EmptyHeader(), Many: true, Digest: sum[:]},
 		id: hex.EncodeToString(sum[:]), signal: p.signal, beacons: map[string]*schemas.Beacon{},
 	}
 	d.spans.CountOnly = len(req.Project.OTLP) == 0
@@ -188,7 +187,7 @@ func (d *decoder) spend(n int) error {
 		d.size -= n
 		return errSpent
 	}
-	return d.req.Make(d.ctx, n)
+	return d.req.Make(n)
 }
 
 // refuse counts a record that the client is told of in a partial success.
