@@ -62,12 +62,12 @@ func (r *exceptionReader) add(i int) (end int) {
 	end = walkObject(r.text, i, func(name []byte, i int) int {
 		switch string(name) {
 		case "type":
-			return r.str(i, &ex.Type, "")
+			return r.str(i, &ex.Type)
 		case "module":
-			return r.str(i, &ex.Module, "")
+			return r.str(i, &ex.Module)
 		case "value":
 			if r.at(i) == '"' {
-				return r.str(i, &ex.Value, "")
+				return r.str(i, &ex.Value)
 			}
 			end, v := r.raw(i)
 			if ex.Value = scalar(v); ex.Value == "" && (v.Kind() == '{' || v.Kind() == '[') {
@@ -99,7 +99,7 @@ func (r *exceptionReader) mechanism(i int, ex *Exception) (end int) {
 			ex.Handled = boolean(v)
 			return end
 		case "type":
-			return r.str(i, &ex.MechanismType, "")
+			return r.str(i, &ex.MechanismType)
 		}
 		return skipValue(r.text, i)
 	})
@@ -135,13 +135,12 @@ func (r *exceptionReader) frames(i int, into *[]Frame) (end int) {
 			clear(list[kept:])
 			list = list[:kept]
 		}
-		last := Frame{}
-		if len(list) > 0 {
-			last = list[len(list)-1]
+		list = append(list, Frame{})
+		last := &noFrame
+		if n := len(list); n > 1 {
+			last = &list[n-2]
 		}
-		f, end := r.frame(i, &last)
-		list = append(list, f)
-		return end
+		return r.frame(i, &list[len(list)-1], last)
 	})
 	if len(list) > 0 {
 		*into = slices.Clone(list[max(len(list)-MaxFrames, 0):])
@@ -152,25 +151,33 @@ func (r *exceptionReader) frames(i int, into *[]Frame) (end int) {
 	return end
 }
 
-// frame reads one frame; last is its neighbour, which often says the same.
-func (r *exceptionReader) frame(i int, last *Frame) (f Frame, end int) {
-	end = walkObject(r.text, i, func(name []byte, i int) int {
-		switch string(name) {
+var noFrame Frame
+
+// frame reads one frame into f; last is its neighbour, which often says the
+// same. It is walkObject written out: a stack has hundreds of members.
+func (r *exceptionReader) frame(i int, f, last *Frame) (end int) {
+	for i++; ; i = end {
+		m, ok := scanName(r.text, i)
+		if !ok {
+			return skipClosing(r.text, i, '}')
+		}
+		if end = skipValue(r.text, m.value); end <= m.value {
+			return len(r.text) // not valid JSON
+		}
+		v := jsontext.Value(r.text[m.value:end])
+		switch string(m.name(r.text)) {
 		case "filename":
-			return r.str(i, &f.Filename, last.Filename)
+			f.Filename = r.texts.unquote(v, last.Filename)
 		case "abs_path":
 			again := last.AbsPath
 			if again == "" {
 				again = f.Filename
 			}
-			return r.str(i, &f.AbsPath, again)
+			f.AbsPath = r.texts.unquote(v, again)
 		case "function":
-			return r.str(i, &f.Function, last.Function)
+			f.Function = r.texts.unquote(v, last.Function)
 		case "module":
-			return r.str(i, &f.Module, last.Module)
-		}
-		end, v := r.raw(i)
-		switch string(name) {
+			f.Module = r.texts.unquote(v, last.Module)
 		case "lineno":
 			f.Lineno = count(v)
 		case "colno":
@@ -178,9 +185,7 @@ func (r *exceptionReader) frame(i int, last *Frame) (f Frame, end int) {
 		case "in_app":
 			f.InApp = boolean(v)
 		}
-		return end
-	})
-	return f, end
+	}
 }
 
 // at is the byte at i, 0 behind the end.
@@ -197,11 +202,10 @@ func (r *exceptionReader) raw(i int) (end int, v jsontext.Value) {
 	return end, jsontext.Value(r.text[i:end])
 }
 
-// str reads the value at i when it is a string, else "". again is a string
-// that is likely the same.
-func (r *exceptionReader) str(i int, into *string, again string) (end int) {
+// str reads the value at i when it is a string, else "".
+func (r *exceptionReader) str(i int, into *string) (end int) {
 	end, v := r.raw(i)
-	*into = r.texts.unquote(v, again)
+	*into = r.texts.unquote(v, "")
 	return end
 }
 
@@ -211,7 +215,8 @@ type texts struct{ chunk strings.Builder }
 
 const textChunk = 1 << 10
 
-// unquote is UnquoteString, without the ok.
+// unquote is UnquoteString, without the ok; again is a string that is likely
+// the same.
 func (t *texts) unquote(v jsontext.Value, again string) string {
 	if len(v) <= 2 || v[0] != '"' {
 		return ""

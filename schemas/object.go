@@ -33,9 +33,9 @@ type Object struct {
 	raw     []byte
 	members []member
 	edits   []edit
-	changes int        // how often Set or Delete changed something
-	nesting int        // of the text; see Nesting
-	inline  [20]member // most objects need no further allocation
+	changes int       // how often Set or Delete changed something
+	nesting int       // of the text; see Nesting
+	inline  [8]member // headers need no further allocation
 }
 
 // member is one member of the original text, or one that Set added.
@@ -142,7 +142,7 @@ func (o *Object) Names() []string {
 // HasDuplicates tells whether a key stands twice. Relay refuses an envelope
 // header like that; event payloads may have them.
 func (o *Object) HasDuplicates() bool {
-	if len(o.members) <= cap(o.inline) {
+	if len(o.members) <= 20 { // comparing each with each is cheaper than a map
 		for i := range o.members {
 			for j := range i {
 				if bytes.Equal(o.nameOf(&o.members[i]), o.nameOf(&o.members[j])) && o.members[i].edit != gone && o.members[j].edit != gone {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -54,6 +55,9 @@ func whyNoObject(raw []byte) error {
 
 // add notes a member by the offsets of its name, with the quotes, and its value.
 func (o *Object) add(start, nameEnd, value, end int) {
+	if n := len(o.members); n == cap(o.members) { // events have between ten and twenty
+		o.members = slices.Grow(o.members, max(3*n, 8))
+	}
 	o.members = append(o.members, member{
 		start: int32(start), nameEnd: int32(nameEnd), value: int32(value), end: int32(end),
 		escaped: bytes.IndexByte(o.raw[start:nameEnd], '\\') >= 0,
