@@ -138,32 +138,29 @@ func (c *chaosCmd) chaos(ctx context.Context, r *rig) (*chaosReport, error) {
 	go c.watch(sending, begin, main, came)
 
 	var storms []stormCheck
-	storm := func() error { // in the quiet before and after
+	quiet := func() error { // before and after
 		calm := time.Now().Add(c.Calm)
 		if c.Redis {
 			s, err := r.storm(ctx)
-			storms = append(storms, s)
-			if err == nil {
-				err = s.verdict()
-			}
 			if err != nil {
 				return err
 			}
+			storms = append(storms, s)
 		}
 		waitUntil(ctx, calm)
 		return nil
 	}
-	err = storm()
-	havocCtx, over := context.WithTimeout(ctx, c.Duration)
+	err = quiet()
 	if err == nil {
+		havocCtx, over := context.WithTimeout(ctx, c.Duration)
 		err = h.run(havocCtx, c.Cycles)
+		over()
 	}
-	over()
 	if err == nil {
 		err = r.ready(ctx, 2*time.Minute)
 	}
 	if err == nil {
-		err = storm()
+		err = quiet()
 	}
 	end := time.Now()
 	for _, f := range flows {
@@ -177,11 +174,7 @@ func (c *chaosCmd) chaos(ctx context.Context, r *rig) (*chaosReport, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("interrupted: %w", ctx.Err())
 	}
-	rep, err := c.count(ctx, r, h, flows, came, stretch{begin, end})
-	if rep != nil {
-		rep.Storms = storms
-	}
-	return rep, err
+	return c.count(ctx, r, h, flows, came, storms, stretch{begin, end})
 }
 
 // flows are the clients: those whose reports must arrive, and those of the

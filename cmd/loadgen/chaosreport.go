@@ -33,10 +33,10 @@ type chaosReport struct {
 }
 
 // count drains what is left and compares.
-func (c *chaosCmd) count(ctx context.Context, r *rig, h *havoc, flows []*flow, came *arrivals, whole stretch) (*chaosReport, error) {
+func (c *chaosCmd) count(ctx context.Context, r *rig, h *havoc, flows []*flow, came *arrivals, storms []stormCheck, whole stretch) (*chaosReport, error) {
 	rep := &chaosReport{
 		Engine: "disk", Gateways: c.Gateways, NATS: c.NATS, Network: "namespaces", Seed: c.Seed, Seconds: whole.seconds(),
-		Faults: len(h.past), Kinds: map[string]int{}, Answers: map[int]int{},
+		Faults: len(h.past), Kinds: map[string]int{}, Answers: map[int]int{}, Storms: storms,
 	}
 	if c.NATS > 0 {
 		rep.Engine = "jetstream"
@@ -121,6 +121,11 @@ func (r *chaosReport) verdict(first string) error {
 		return fmt.Errorf("%d duplicates have no explanation; one of them: %s", r.Twice.Unexplained, first)
 	case r.Twice.Confirmation > r.Twice.Bound:
 		return fmt.Errorf("%d lost confirmations are more than was in flight, %d", r.Twice.Confirmation, r.Twice.Bound)
+	}
+	for _, s := range r.Storms {
+		if err := s.verdict(); err != nil {
+			return err
+		}
 	}
 	if l := r.Limit; l != nil {
 		switch {

@@ -260,7 +260,11 @@ func (r *rig) drain(ctx context.Context, limit time.Duration) error {
 				left = 1 // not yet known
 				return false
 			}
-			left += m.sum("breakwater_items_in_spool")
+			if r.nats != nil { // each gateway tells of the one stream; its own ledger also has what others took out
+				left = max(left, m.sum("breakwater_spool_items"))
+			} else {
+				left += m.sum("breakwater_items_in_spool")
+			}
 		}
 		progress("draining: %.0f items left", left)
 		return left == 0

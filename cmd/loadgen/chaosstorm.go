@@ -21,6 +21,8 @@ type stormCheck struct {
 	Summaries int `json:"summaries"`
 	Told      int `json:"events_by_the_summary"` // must be what was sent
 	Passed    int `json:"forwarded_by_the_summary"`
+	// Texts are what the summaries say.
+	Texts []string `json:"summaries_say"`
 }
 
 // stormRate is how many of one error come each second.
@@ -49,7 +51,7 @@ func (r *rig) storm(ctx context.Context) (c stormCheck, err error) {
 }
 
 func (c *stormCheck) count(sent map[relaytest.ID]*fate, came []*relaytest.Request) {
-	c.Forwarded, c.Summaries, c.Told, c.Passed = 0, 0, 0, 0
+	*c = stormCheck{Sent: c.Sent, Acked: c.Acked, Budget: c.Budget}
 	seen := map[string]bool{}
 	for _, req := range came {
 		if !req.Taken || seen[req.EventID] {
@@ -62,8 +64,9 @@ func (c *stormCheck) count(sent map[relaytest.ID]*fate, came []*relaytest.Reques
 		}
 		for _, it := range req.Items {
 			var ev struct {
-				Logger string            `json:"logger"`
-				Tags   map[string]string `json:"tags"`
+				Logger  string            `json:"logger"`
+				Message string            `json:"message"`
+				Tags    map[string]string `json:"tags"`
 			}
 			if it.Header.Type != "event" || json.Unmarshal(it.Payload, &ev) != nil || ev.Logger != "breakwater.storm" {
 				continue
@@ -73,6 +76,7 @@ func (c *stormCheck) count(sent map[relaytest.ID]*fate, came []*relaytest.Reques
 				return n
 			}
 			c.Summaries++
+			c.Texts = append(c.Texts, ev.Message)
 			c.Told += number("storm.events")
 			c.Passed += number("storm.forwarded")
 		}
@@ -86,7 +90,7 @@ func (c stormCheck) verdict() error {
 	case c.Forwarded != c.Budget:
 		return fmt.Errorf("of a storm of %d events %d were forwarded, want exactly %d", c.Sent, c.Forwarded, c.Budget)
 	case c.Summaries != 1 || c.Told != c.Sent || c.Passed != c.Forwarded:
-		return fmt.Errorf("a storm of %d events, %d forwarded, was summed up by %d events as %d events, %d forwarded", c.Sent, c.Forwarded, c.Summaries, c.Told, c.Passed)
+		return fmt.Errorf("a storm of %d events, %d forwarded, was summed up by %d events as %d events, %d forwarded: %q", c.Sent, c.Forwarded, c.Summaries, c.Told, c.Passed, c.Texts)
 	}
 	return nil
 }
