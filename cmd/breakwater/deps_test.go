@@ -82,7 +82,7 @@ var libraries = []only{
 	{"github.com/go-redis/redis_rate/v10", []string{"cmd/breakwater/fleet"}, "its script is a part of ours"},
 	{"gopkg.in/natefinch/lumberjack.v2", []string{"cmd/breakwater/logs"}, "it is for the gateway's own log; a destination must know when its lines are on disk"},
 	{"github.com/coreos/go-systemd", []string{"cmd/breakwater"}, "only the process has a service manager"},
-	{"github.com/nats-io/nats.go", []string{"relay/spool/jetstream"}, "the stream is one of two spools; everything else speaks to the contract"},
+	{"github.com/nats-io/nats.go", []string{"relay/spool/jetstream", "cmd/loadgen"}, "the stream is one of two spools; everything else speaks to the contract. The load tool publishes by itself to compare"},
 	{"github.com/alecthomas/kong", []string{"cmd/breakwater", "cmd/loadgen"}, "a command line belongs to a command"},
 }
 

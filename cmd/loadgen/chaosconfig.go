@@ -9,7 +9,7 @@ import (
 const chaosConfig = `server: {listen: %q, admin_listen: %q, admin_token: %q, trusted_proxies: [%s/32], shutdown_timeout: 20s}
 limits:
   per_ip: {rate: 1000000/s, burst: 10000000}
-%sspool: {engine: %s, dir: %q, max_size: 8GiB, min_free: 64MiB%s}
+%sspool: {engine: %s, dir: %q, max_size: 8GiB, %s}
 projects:
   - id: 1
     name: load
@@ -54,19 +54,19 @@ func (r *rig) gatewayConfig(i int, public, private, dir string) string {
 	}
 	redis := ""
 	if r.opts.redis {
-		redis = fmt.Sprintf("  redis: {url: \"redis://%s\"}\n", r.redisAt)
+		redis = fmt.Sprintf("  redis: {url: \"redis://%s\", timeout: 1s}\n", r.redisAt)
 	}
-	engine, stream := "disk", ""
+	engine, store := "disk", "min_free: 64MiB"
 	if r.nats != nil {
 		var monitors []string
 		for _, m := range r.nats.Monitors() {
 			monitors = append(monitors, fmt.Sprintf("%q", m))
 		}
 		engine = "jetstream"
-		stream = fmt.Sprintf(", jetstream: {url: %q, replicas: %d, monitor_urls: [%s]}", r.nats.URL(), r.opts.nats, strings.Join(monitors, ", "))
+		store = fmt.Sprintf("jetstream: {url: %q, replicas: %d, monitor_urls: [%s]}", r.nats.URL(), r.opts.nats, strings.Join(monitors, ", "))
 	}
 	key, up := upstreamKey(i), r.sink.port.addr
-	return fmt.Sprintf(chaosConfig, public, private, adminToken, lb, redis, engine, filepath.Join(dir, "spool"), stream,
+	return fmt.Sprintf(chaosConfig, public, private, adminToken, lb, redis, engine, filepath.Join(dir, "spool"), store,
 		loadKey, key, up,
 		stormKey, key, strings.TrimPrefix(r.storms.URL(), "http://"), r.opts.window, stormFirst, stormThen,
 		limitedKey, key, up, r.opts.limit, max(r.opts.limit/2, 30))

@@ -19,6 +19,7 @@ type cli struct {
 	Fanout     fanoutCmd     `cmd:"" help:"Measure one upstream's delivery latency with its sibling up and down."`
 	Chaos      chaosCmd      `cmd:"" help:"Break several gateways, NATS, Redis and the links between them; nothing acknowledged may be lost."`
 	Cost       costCmd       `cmd:"" help:"What one request costs each part of several gateways: CPU, disk, network, Redis."`
+	Engines    enginesCmd    `cmd:"" help:"Compare the spool on disk, the spool on JetStream and plain publishing, in one run."`
 	Flood      floodCmd      `cmd:"" help:"Measure what one project's flood costs its neighbour: the ratio of the p99."`
 	Backlog    backlogCmd    `cmd:"" help:"Pile up records behind a dead upstream, kill, reopen, drain."`
 	Attachment attachmentCmd `cmd:"" help:"Send one large attachment and say what it cost in memory."`
