@@ -51,7 +51,7 @@ var layers = []layer{
 	{"cmd/breakwater/logs", []string{"cmd/breakwater/config", "relay/syslog"}, nil, "log lines and reports speak to syslog servers in the same words; of delivery it knows nothing"},
 	{"cmd/breakwater/*", []string{"cmd/breakwater/config", "ingest", "relay", "relay/spool", "schemas"}, nil, "console and monitoring show what the contracts tell"},
 	{"cmd/breakwater", []string{"cmd/breakwater/*", "ingest", "ingest/*", "relay", "relay/*", "relay/spool/*", "schemas"}, nil, "the one place that knows both halves"},
-	{"cmd/loadgen", []string{"relay/relaytest", "relay/spool/*", "relay/spool/jetstream/natstest", "schemas"}, nil, "it tests the gateway from outside, as a client and as an upstream, and reads the spool that one left behind"},
+	{"cmd/loadgen", []string{"relay/relaytest", "relay/spool", "relay/spool/*", "relay/spool/jetstream/natstest", "schemas"}, nil, "it tests the gateway from outside, as a client and as an upstream, and reads the spool that one left behind"},
 }
 
 // suite are the packages that are tests in other clothes: only tests and the
