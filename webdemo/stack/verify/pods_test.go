@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -113,4 +114,23 @@ func exampleSecret(t *testing.T) corev1.Secret {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// The image and the manifests agree on the user, the folder and the ports.
+func TestImage(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join(root, "Dockerfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pod := load(t, "single").set(t, "breakwater").Spec.Template.Spec
+	user := strconv.FormatInt(*pod.SecurityContext.RunAsUser, 10) + ":" + strconv.FormatInt(*pod.SecurityContext.RunAsGroup, 10)
+	open := ports(pod)
+	for _, line := range []string{
+		"FROM scratch", "USER " + user, "VOLUME " + pod.Containers[0].VolumeMounts[0].MountPath, `ENTRYPOINT ["/breakwater"]`,
+		"EXPOSE " + strconv.Itoa(int(open["public"])) + " " + strconv.Itoa(int(open["private"])), "STOPSIGNAL SIGTERM",
+	} {
+		if !strings.Contains(string(raw), "\n"+line+"\n") {
+			t.Errorf("the Dockerfile has no line %q", line)
+		}
+	}
 }
