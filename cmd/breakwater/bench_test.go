@@ -8,7 +8,9 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"breakwater/cmd/breakwater/config"
+	"breakwater/cmd/breakwater/redistest"
 	"breakwater/ingest"
 	"breakwater/ingest/auth"
 	"breakwater/schemas"
@@ -28,12 +31,15 @@ func (nowhere) Append(context.Context, *schemas.Record) error { return nil }
 
 // door is the whole public edge with every default on, before a sink that
 // costs nothing.
-func door(b testing.TB) http.Handler {
+func door(b testing.TB) http.Handler { return doorWith(b, "") }
+
+// doorWith is door with further keys of limits.
+func doorWith(b testing.TB, more string) http.Handler {
 	b.Helper()
 	dir := b.TempDir()
 	path := filepath.Join(dir, "breakwater.yml")
 	text := strings.NewReplacer("LISTEN", "127.0.0.1:0", "ADMIN", "127.0.0.1:0", "DATA", dir).Replace(oneProject) +
-		"limits: {per_ip: {rate: 1000000/s, burst: 10000000}}\n"
+		"limits: {per_ip: {rate: 1000000/s, burst: 10000000}" + more + "}\n"
 	text = strings.Replace(text, "    vitals:", "    limits: {per_key: {rate: 1000000/s, burst: 10000000}}\n    vitals:", 1)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		b.Fatal(err)
@@ -101,6 +107,43 @@ func BenchmarkDoor(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkShared is the door alone and with its limits in Redis on this machine,
+// by one client after the other and by 128 at a time: their difference is what
+// sharing costs a request.
+func BenchmarkShared(b *testing.B) {
+	redis := fmt.Sprintf(", redis: {url: %q, timeout: 2s}", redistest.Start(b).URL())
+	for _, limits := range []struct{ name, more string }{{"alone", ""}, {"redis", redis}} {
+		for _, clients := range []int{1, 128} {
+			b.Run(fmt.Sprintf("%s-%d", limits.name, clients), func(b *testing.B) {
+				h := doorWith(b, limits.more)
+				var n atomic.Int64
+				post := func() {
+					body := strings.Replace(anEnvelope, "hello", "hello "+letters(int(n.Add(1))), 1)
+					r := httptest.NewRequest(http.MethodPost, "/api/1/envelope/?sentry_key="+testKey, strings.NewReader(body))
+					r.RemoteAddr = "192.0.2.7:1234"
+					w := httptest.NewRecorder()
+					if h.ServeHTTP(w, r); w.Code != http.StatusOK {
+						b.Errorf("answered %d %s", w.Code, w.Body)
+					}
+				}
+				if clients == 1 {
+					for b.Loop() {
+						post()
+					}
+					return
+				}
+				b.SetParallelism(max(1, clients/runtime.GOMAXPROCS(0)))
+				b.ResetTimer()
+				b.RunParallel(func(pb *testing.PB) {
+					for pb.Next() {
+						post()
+					}
+				})
+			})
+		}
 	}
 }
 

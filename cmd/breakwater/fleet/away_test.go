@@ -147,6 +147,30 @@ func TestRedisFull(t *testing.T) {
 	}
 }
 
+// A look at a Redis says what it is, or what is wrong, and never the password.
+func TestExamine(t *testing.T) {
+	s := redistest.Start(t, "--maxmemory", "64mb", "--maxmemory-policy", "volatile-ttl")
+	e, err := Examine(t.Context(), s.URL(), "breakwater")
+	if err != nil || e.Took <= 0 || e.Version == "" || e.Policy != "volatile-ttl" || e.MaxMemory != 64<<20 || e.Cluster {
+		t.Errorf("%+v %v", e, err)
+	}
+	if reply := s.Say("EXISTS breakwater:examined"); !strings.HasPrefix(reply, ":0") {
+		t.Errorf("left something behind: %q", reply)
+	}
+	locked := redistest.Start(t)
+	locked.Say("CONFIG SET requirepass hunter2-right")
+	if _, err := Examine(t.Context(), "redis://:hunter2-wrong@"+locked.Addr(), "breakwater"); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("a wrong password: %v", err)
+	}
+	s.Kill()
+	if _, err := Examine(t.Context(), s.URL(), "breakwater"); err == nil {
+		t.Error("nobody there, and no error")
+	}
+	if _, err := New(Options{URL: "redis://:hunter2@[::1"}); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("a broken URL: %v", err)
+	}
+}
+
 type safeBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer

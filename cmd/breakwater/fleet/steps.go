@@ -32,9 +32,8 @@ func (f *Fleet) encode(steps []ingest.Step, now time.Time) (keys []string, args 
 		name := s.Key
 		if s.Private {
 			name = f.private(name)
-		} else if len(name) > maxKey {
-			sum := sha256.Sum256([]byte(name))
-			name = base64.RawURLEncoding.EncodeToString(sum[:])
+		} else {
+			name = short(name)
 		}
 		key := func(kind string) string { return f.prefix + kind + ":" + name }
 		after := s.After + 1
@@ -43,7 +42,7 @@ func (f *Fleet) encode(steps []ingest.Step, now time.Time) (keys []string, args 
 			keys = append(keys, key("bucket"))
 			args = append(args, "b", after, s.N, s.Rate, s.Burst)
 		case ingest.StepItems:
-			quota, limit := f.prefix+"quota:"+s.Quota.Key, s.Quota.Limit
+			quota, limit := f.prefix+"quota:"+short(s.Quota.Key), s.Quota.Limit
 			if s.Quota.Key == "" {
 				limit = -1
 			}
@@ -64,6 +63,15 @@ func (f *Fleet) encode(steps []ingest.Step, now time.Time) (keys []string, args 
 		}
 	}
 	return keys, args
+}
+
+// short is a name, or its hash when it is too long for a key.
+func short(name string) string {
+	if len(name) <= maxKey {
+		return name
+	}
+	sum := sha256.Sum256([]byte(name))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // private is what Redis sees of personal data: 96 bits of a hash keyed with the
