@@ -22,6 +22,7 @@ import (
 // the door is open and the relay delivers: what a gateway does at its first
 // start after spool.engine was changed.
 type move struct {
+	*moveMetrics
 	from   spool.Spool
 	mover  *backlog.Mover
 	log    zerolog.Logger
@@ -67,13 +68,13 @@ func (a *app) openMove(cfg *config.Config, log zerolog.Logger) (*move, error) {
 	st := from.Stats()
 	m.left.Set(float64(st.Records))
 	log.Info().Str("from", what).Int64("records", st.Records).Msg("the engine of the spool has changed; records of before are moving in")
-	return &move{from: from, log: log, what: what, mover: &backlog.Mover{
+	return &move{moveMetrics: m, from: from, log: log, what: what, mover: &backlog.Mover{
 		From: from, To: to, Notes: filepath.Join(cfg.DataDir(), "moved.log"), Log: log,
 		Ended: func(meta *schemas.Meta, now bool) { a.ledger.moved(meta, now) },
 		Count: func(moved, failed int) {
 			m.moved.Add(float64(moved))
 			m.left.Sub(float64(moved))
-			m.failed.Add(float64(failed))
+			m.failed.Set(float64(failed))
 		},
 	}}, nil
 }
@@ -82,7 +83,7 @@ func (a *app) openMove(cfg *config.Config, log zerolog.Logger) (*move, error) {
 // Nothing expires and nothing is given up in it: that is for its new place.
 func otherSpool(cfg *config.Config, observer spool.Observer, log zerolog.Logger) (spool.Spool, string, error) {
 	if cfg.Spool.Engine != config.EngineJetStream {
-		return nil, "", nil
+		return drainedStream(cfg, observer, log)
 	}
 	dir := cfg.Spool.Dir
 	if held, err := disk.Holds(dir); err != nil || !held {
@@ -97,11 +98,28 @@ func otherSpool(cfg *config.Config, observer spool.Observer, log zerolog.Logger)
 	return s, dir, nil
 }
 
+// drainedStream opens the stream that a gateway on disk shall empty, if it shall.
+func drainedStream(cfg *config.Config, observer spool.Observer, log zerolog.Logger) (spool.Spool, string, error) {
+	if !cfg.Spool.JetStream.Drain {
+		return nil, "", nil
+	}
+	sc := streamConfig(cfg)
+	sc.MaxAge = -1
+	s, err := openStream(sc, observer, nil, log)
+	if err != nil {
+		return nil, "", err
+	}
+	return s, "stream " + cfg.Spool.JetStream.Stream, nil
+}
+
 // run moves, and says how it ended.
 func (m *move) run(ctx context.Context) error {
 	began := time.Now()
 	res, err := m.mover.Run(ctx)
 	ev := m.log.Info()
+	if err == nil {
+		m.left.Set(float64(res.Failed)) // of a long stream it was an estimate
+	}
 	switch {
 	case errors.Is(err, context.Canceled):
 		ev.Int("moved", res.Moved).Msg("moving of records broke off, and goes on at the next start")

@@ -21,6 +21,7 @@ import (
 	"breakwater/relay"
 	"breakwater/relay/spool"
 	"breakwater/relay/spool/disk"
+	"breakwater/relay/spool/jetstream"
 )
 
 // adminTarget says which gateway a command speaks to.
@@ -85,6 +86,10 @@ func (t spoolTarget) open(c *cli) (*admin, error) {
 		if up || t.URL != "" {
 			return &admin{base: base, token: token, client: &http.Client{}, close: func() error { return nil }}, nil
 		}
+		if cfg.Spool.Engine == config.EngineJetStream {
+			fmt.Fprintf(os.Stderr, "no gateway answers at %s; opening the stream %s, which other gateways may be working on\n", base, cfg.Spool.JetStream.Stream)
+			return openStreamAtRest(cfg)
+		}
 		dir = cfg.Spool.Dir
 		if _, err := os.Stat(dir); err != nil {
 			return nil, fmt.Errorf("no gateway answers at %s, and there is no spool in %s: give --url or --dir", base, dir)
@@ -113,6 +118,25 @@ func openAtRest(dir string, cfg *config.Config) (*admin, error) {
 	h := atRest(s, newBacklogAPI(s, importedOf(dir), projectsOf(cfg), nil, log), log)
 	return &admin{base: "http://127.0.0.1", client: &http.Client{Transport: handlerTransport{h}}, rest: dir, close: s.Close}, nil
 }
+
+// openStreamAtRest serves a stream in this process. It delivers nothing, and
+// nothing expires by it.
+func openStreamAtRest(cfg *config.Config) (*admin, error) {
+	log := zerolog.New(os.Stderr).Level(zerolog.ErrorLevel).With().Timestamp().Logger()
+	sc := streamConfig(cfg)
+	sc.Dir, sc.MaxAge, sc.AllowUnsynced, sc.Logger = "", -1, true, log // who looks need not ask whether the servers sync
+	ctx, cancel := context.WithTimeout(context.Background(), atRestWait)
+	defer cancel()
+	s, err := jetstream.Open(ctx, sc)
+	if err != nil {
+		return nil, streamFault(err)
+	}
+	h := atRest(s, newBacklogAPI(s, dataFile(cfg, importedFile), projectsOf(cfg), nil, log), log)
+	return &admin{base: "http://127.0.0.1", client: &http.Client{Transport: handlerTransport{h}}, rest: "stream " + cfg.Spool.JetStream.Stream, close: s.Close}, nil
+}
+
+// atRestWait is how long a command waits for a stream's servers.
+const atRestWait = 15 * time.Second
 
 // handlerTransport hands requests to a handler; answers are streamed.
 type handlerTransport struct{ h http.Handler }

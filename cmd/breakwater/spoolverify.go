@@ -74,6 +74,9 @@ func (v *spoolVerifyCmd) verify(c *cli) (res verified, err error) {
 		if up || t.URL != "" {
 			return verifyRunning(&admin{base: base, token: token, client: &http.Client{}})
 		}
+		if cfg.Spool.Engine == config.EngineJetStream {
+			return verifyStream(cfg)
+		}
 		dir = cfg.Spool.Dir
 	}
 	rep, err := disk.Verify(dir)
@@ -83,6 +86,17 @@ func (v *spoolVerifyCmd) verify(c *cli) (res verified, err error) {
 	return verified{
 		What: dir, Records: rep.Records, Bytes: rep.Bytes, Damaged: rep.Damaged, Segments: rep.Segments, Payloads: rep.Blobs, Torn: rep.Torn, Problems: rep.Problems,
 	}, err
+}
+
+// verifyStream reads every record of the stream from here.
+func verifyStream(cfg *config.Config) (verified, error) {
+	a, err := openStreamAtRest(cfg)
+	if err != nil {
+		return verified{}, err
+	}
+	res, err := verifyRunning(a)
+	res.What = a.rest
+	return res, errors.Join(err, a.close())
 }
 
 // verifyRunning lets a gateway read every record that is still needed, waiting

@@ -30,7 +30,8 @@ type Adopter interface {
 	// it, because its items were counted when it was buried there.
 	//
 	// A spool that can tell a repeat, by where the record comes from, returns nil
-	// for it and stores nothing. How long it can is for it to say.
+	// for it, stores nothing and leaves rec.Meta.ID empty. How long it can is for
+	// it to say.
 	Adopt(ctx context.Context, rec *schemas.Record, from Origin) error
 }
 

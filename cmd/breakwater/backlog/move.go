@@ -48,8 +48,8 @@ type Mover struct {
 	// Ended is told of each waiting record that left From; now says that it was
 	// adopted by this Run, not by one before. Optional.
 	Ended func(m *schemas.Meta, now bool)
-	// Count is told of how many records moved and could not be moved since the
-	// last call. Optional.
+	// Count is told after each page of how many records moved, and how many of
+	// those met so far could not be. Optional.
 	Count func(moved, failed int)
 	Log   zerolog.Logger
 	// Pause is the wait before the second try of a record that was refused; it
@@ -90,21 +90,32 @@ func (m *Mover) Run(ctx context.Context) (res MoveResult, err error) {
 	if m.Pause <= 0 {
 		m.Pause = time.Second
 	}
+	for before := -1; m.Moved > before; { // a stream may get more while it is emptied
+		before, m.Failed = m.Moved, 0
+		if err := m.pass(ctx); err != nil {
+			return m.MoveResult, err
+		}
+	}
+	return m.MoveResult, nil
+}
+
+// pass moves what is there, from the oldest to the newest.
+func (m *Mover) pass(ctx context.Context) error {
 	last := time.Now()
 	for _, dead := range []bool{false, true} {
 		for after := ""; ; {
 			page, next, err := m.page(dead, after)
 			if err != nil {
-				return m.MoveResult, fmt.Errorf("listing what to move: %w", err)
+				return fmt.Errorf("listing what to move: %w", err)
 			}
 			if len(page) == 0 {
 				break
 			}
 			if err := m.adopt(ctx, page); err != nil {
-				return m.MoveResult, errors.Join(err, m.end(page)) // what is safe need not wait for the next start
+				return errors.Join(err, m.end(page)) // what is safe need not wait for the next start
 			}
 			if err := m.end(page); err != nil {
-				return m.MoveResult, err
+				return err
 			}
 			if after = next; time.Since(last) >= moveReport {
 				last = time.Now()
@@ -112,7 +123,7 @@ func (m *Mover) Run(ctx context.Context) (res MoveResult, err error) {
 			}
 		}
 	}
-	return m.MoveResult, nil
+	return nil
 }
 
 // page lists the next records. Destinations of one record travel together,
@@ -186,19 +197,21 @@ func (m *Mover) one(ctx context.Context, p *parcel) error {
 		p.safe = true
 		return nil
 	}
-	err := m.hand(ctx, p, missing)
+	repeat, err := m.hand(ctx, p, missing)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil || errors.Is(err, spool.ErrClosed):
 		return err
-	case errors.Is(err, spool.ErrNotFound): // ended meanwhile
+	case errors.Is(err, spool.ErrNotFound): // ended meanwhile, or the next pass finds it
 		return nil
 	default:
 		m.Log.Error().Err(err).Str("record", p.origin.ID).Str("project", p.meta.Project).Msg("a record could not be moved, and stays where it is")
-		m.count(0, 1)
+		m.mu.Lock()
+		m.Failed++
+		m.mu.Unlock()
 		return nil
 	}
-	p.safe, p.adopted = true, true
+	p.safe, p.adopted = true, !repeat
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.notes.add(notesOf...); err != nil {
@@ -207,17 +220,17 @@ func (m *Mover) one(ctx context.Context, p *parcel) error {
 	return nil
 }
 
-// hand tries until the target has room.
-func (m *Mover) hand(ctx context.Context, p *parcel, dests []string) error {
+// hand tries until the target has room. repeat says that the target had it.
+func (m *Mover) hand(ctx context.Context, p *parcel, dests []string) (repeat bool, err error) {
 	for try := 1; ; try++ {
 		rec, err := m.From.Open(p.origin.ID)
 		if err != nil {
-			return err
+			return false, err
 		}
 		rec.Meta.ID, rec.Meta.Destinations = "", dests
 		err = m.To.Adopt(ctx, rec, p.origin)
 		if err == nil || ctx.Err() != nil || errors.Is(err, spool.ErrClosed) {
-			return err
+			return rec.Meta.ID == "", err
 		}
 		wait := time.Duration(try) * m.Pause
 		var full *spool.FullError
@@ -226,12 +239,12 @@ func (m *Mover) hand(ctx context.Context, p *parcel, dests []string) error {
 			try--
 			wait = min(max(full.After, m.Pause), 30*time.Second)
 		case try == moveTries:
-			return err
+			return false, err
 		}
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
-			return ctx.Err()
+			return false, ctx.Err()
 		}
 	}
 }
@@ -264,16 +277,12 @@ func (m *Mover) end(page []*parcel) error {
 			m.Ended(&p.meta, p.adopted)
 		}
 	}
-	m.count(moved, 0)
-	return nil
-}
-
-func (m *Mover) count(moved, failed int) {
 	m.mu.Lock()
 	m.Moved += moved
-	m.Failed += failed
+	failed := m.Failed
 	m.mu.Unlock()
 	if m.Count != nil {
 		m.Count(moved, failed)
 	}
+	return nil
 }

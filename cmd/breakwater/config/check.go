@@ -96,7 +96,6 @@ func (c *checker) check() {
 	c.checkScrub("scrub", c.Scrub)
 	c.checkVitals()
 	c.checkProjects()
-	c.checkAvailable()
 }
 
 func (c *checker) checkLimits() {

@@ -6,28 +6,6 @@ import (
 	"testing"
 )
 
-// What this build cannot do is refused by name, and not left out in silence.
-func TestAbsentParts(t *testing.T) {
-	tests := []struct {
-		text, key string
-		line      int
-	}{
-		{"spool: {engine: jetstream, jetstream: {url: \"nats://a,nats://b,nats://c\"}}", "spool.engine", 1},
-	}
-	if len(tests) != len(absent) {
-		t.Errorf("%d cases for %d absent parts", len(tests), len(absent))
-	}
-	for _, tt := range tests {
-		ps := problemsOf(t, tt.text, vars())
-		if len(ps) != 1 || ps[0].Key != tt.key || ps[0].Line != tt.line || !strings.Contains(ps[0].Reason, "not available in this build") {
-			t.Errorf("%s: %v", tt.text, ps)
-		}
-		whole(t)
-		mustParse(t, tt.text, vars())
-		absent = here
-	}
-}
-
 // Each case is one mistake; the answer must name its key, its line and what is
 // wrong, and nothing else.
 func TestOneProblemEach(t *testing.T) {
@@ -187,7 +165,6 @@ func TestOneProblemEach(t *testing.T) {
 		{"long route", project("vitals: {routes: [\"" + strings.Repeat("/a", 33) + "\"]}"), "projects[0].vitals.routes[0]", 5, "too long"},
 		{"route", project("vitals: {routes: [\"/a/*/b\"]}"), "projects[0].vitals.routes[0]", 5, "not a template"},
 	}
-	whole(t)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			ps := problemsOf(t, tt.text, vars())
@@ -209,7 +186,6 @@ func TestOneProblemEach(t *testing.T) {
 }
 
 func TestAllProblemsAtOnce(t *testing.T) {
-	whole(t)
 	ps := problemsOf(t, `server:
   listen: nowhere
   lissen: x

@@ -53,13 +53,3 @@ func problemsOf(t *testing.T, text string, env Lookup) Problems {
 	}
 	return ps
 }
-
-// here is what this build does not have.
-var here = absent
-
-// whole lets a test see a build that has everything.
-func whole(t *testing.T) {
-	t.Helper()
-	absent = nil
-	t.Cleanup(func() { absent = here })
-}

@@ -36,7 +36,6 @@ func TestEnvironmentWins(t *testing.T) {
 
 // One variable must not send all projects' reports into one Sentry.
 func TestSentryDSNWithSeveralUpstreams(t *testing.T) {
-	whole(t)
 	c := mustParse(t, `projects:
   - {id: 1, name: a, keys: [{public: `+keyA+`}], upstreams: [{dsn: "https://k@a.example/1"}, {name: es, type: elasticsearch, url: "http://x", index: i}]}
   - {id: 2, name: b, keys: [{public: `+keyB+`}]}

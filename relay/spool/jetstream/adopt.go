@@ -77,6 +77,7 @@ func (s *Spool) storeAdopted(ctx context.Context, rec *schemas.Record, raw []byt
 	}
 	if ack.Duplicate && !again {
 		s.dropObjects(objs)
+		rec.Meta.ID = ""
 		return nil
 	}
 	s.added(addition{ack.Sequence, rec.Meta.Project, int64(len(msg.Data)), r.size})
