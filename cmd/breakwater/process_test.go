@@ -57,6 +57,7 @@ type gateway struct {
 	dir             string
 	config          string // path, "" for embedded defaults
 	env             []string
+	binary          string // "": the one of this run
 	public, private string
 	cmd             *exec.Cmd
 	stdout, stderr  lockedBuffer
@@ -122,7 +123,11 @@ func (g *gateway) launch() {
 	if g.config != "" {
 		args = append(args, "--config", g.config)
 	}
-	g.cmd = exec.Command(binary(g.t), args...)
+	path := g.binary
+	if path == "" {
+		path = binary(g.t)
+	}
+	g.cmd = exec.Command(path, args...)
 	g.cmd.Dir = g.dir
 	g.cmd.Env = append(os.Environ(), append([]string{
 		"BREAKWATER_LISTEN=" + g.public, "BREAKWATER_ADMIN_LISTEN=" + g.private, "BREAKWATER_DATA_DIR=" + g.dir,
