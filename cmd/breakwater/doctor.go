@@ -34,7 +34,7 @@ type doctorCmd struct {
 
 // Help is shown below the flags.
 func (doctorCmd) Help() string {
-	return `Walks the real path of a report and of a measurement and names what is wrong, with its cause and the fix: configuration, disk, clock, ports, TLS, proxies, CORS, tunnel, spool, upstreams, /metrics, Prometheus, rules, panels, Alertmanager, log outputs.
+	return `Walks the real path of a report and of a measurement and names what is wrong, with its cause and the fix: configuration, disk, the stream and Redis where gateways share them, clock, ports, TLS, proxies, CORS, tunnel, spool, upstreams, /metrics, Prometheus, rules, panels, Alertmanager, log outputs.
 
 It sends canaries: one event for each project goes all the way, tagged breakwater.canary; the rest ends at the door. None counts as somebody's error, session or page view. Run it where the gateway runs, with its configuration and its environment.
 
@@ -86,6 +86,7 @@ func (d *doctorCmd) options(c *cli) doctor.Options {
 	o.Config, o.Problem = config.Load(c.Config, os.LookupEnv)
 	if o.Problem == nil {
 		_, o.Problem = o.Config.EnsureKey()
+		o.Stream, o.Redis = seenStream(o.Config), seenRedis(o.Config)
 	}
 	return o
 }

@@ -1,7 +1,7 @@
 // Package doctor walks the real path of a report and of a measurement, and
 // names what is wrong with the fix.
 //
-//	configuration → machine → gateway → door (each project, key, origin) → spool → upstreams
+//	configuration → machine → stream, Redis → gateway → door (each project, key, origin) → spool → upstreams
 //	                                      │
 //	                                      └→ /metrics → Prometheus → rules, panels → Alertmanager
 //

@@ -30,6 +30,9 @@ type Options struct {
 	Origins []string
 	// CAFile is a PEM file of further certificate authorities for Public.
 	CAFile string
+	// Stream and Redis look at what several gateways share, where it is
+	// configured. Optional.
+	Stream, Redis func(context.Context) []Seen
 	// Queries are the expressions of panels and rules; Rules the rules that
 	// Prometheus should have loaded.
 	Queries []Query
@@ -116,6 +119,7 @@ func Run(ctx context.Context, o Options) *Report {
 	}
 	if x.configuration() {
 		x.machine()
+		x.shared(ctx)
 		if x.gateway(ctx) {
 			x.tls(ctx)
 			if x.door(ctx) {

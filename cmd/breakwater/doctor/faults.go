@@ -14,6 +14,17 @@ var Faults = []Known{
 	{"disk_small", "the file system ends before spool.max_size does", "lower spool.max_size below what the disk has, or use a larger disk"},
 	{"fsync_slow", "every 200 waits for an fsync, and this disk takes long for one", "put spool.dir on a local SSD; network disks are often slow"},
 	{"clock_off", "this machine's clock is wrong: events get wrong times, and limits wrong windows", "run NTP (chrony, systemd-timesyncd) and look again"},
+	// What several gateways share.
+	{"stream_unreachable", "no server of the stream can be used: the door answers 503, and a gateway does not start", "see that nats-server runs with JetStream on; correct spool.jetstream.url, credentials_file and ca_file"},
+	{"stream_unsynced", "a server confirms reports before they are on its disk: a power cut of all servers loses up to its sync_interval of them", "set sync_interval: always in the jetstream section of every nats-server, and restart them one by one"},
+	{"stream_unasked", "nobody can see whether this server syncs before it confirms; a gateway starts only when most of them can be asked", "see that it runs; set http_port in its configuration and name the address in spool.jetstream.monitor_urls"},
+	{"stream_replicas", "not every copy that is configured is there and up to date: one more failure may stop the stream", "see that every nats-server runs; a copy that catches up is current again by itself"},
+	{"stream_discard", "somebody changed the stream: it throws reports away", "restart a gateway, which sets it right, or set discard new, retention limits and no max_age by hand"},
+	{"stream_full", "the stream has little or no room left: the door answers 503 when it has none", "see which destination is down; or raise spool.max_size and the servers' max_file_store"},
+	{"stream_quorum", "the servers cannot agree: nothing can be stored, and the door answers 503", "bring back a majority of the servers; see their logs and the network between them"},
+	{"stream_missing", "the stream, or the consumer of an upstream, does not exist yet", "normal before the first start; else see that the gateways use the same spool.jetstream.stream and know the upstream"},
+	{"redis_unreachable", "Redis does not answer: each gateway limits alone", "see that it runs; correct limits.redis.url"},
+	{"redis_slow", "Redis takes long to answer: requests wait for it, and beyond limits.redis.timeout each gateway limits alone", "put Redis near the gateways; raise limits.redis.timeout only if clients may wait"},
 	// Gateway.
 	{"gateway_down", "nothing listens: the gateway does not run", "start it: breakwater --config …"},
 	{"port_taken", "another program has the address, so the gateway cannot", "stop it, or change the address"},

@@ -248,6 +248,9 @@ func (x *exam) roundTrip(ctx context.Context, p config.Project, i int) bool {
 	case a.status == http.StatusTooManyRequests:
 		x.fault("spool", p.Name, "request_limited", a.text())
 		return false
+	case a.status == http.StatusServiceUnavailable && !x.onDisk():
+		x.fault("spool", p.Name, "stream_quorum", a.text())
+		return false
 	case a.status == http.StatusServiceUnavailable:
 		x.fault("spool", p.Name, "disk_full", a.text())
 		return false
@@ -255,7 +258,11 @@ func (x *exam) roundTrip(ctx context.Context, p config.Project, i int) bool {
 		x.fault("spool", p.Name, "request_refused", a.text())
 		return false
 	}
-	x.ok("spool", p.Name, "on disk after "+round(time.Since(start)).String())
+	where := "on disk after "
+	if !x.onDisk() {
+		where = "on the disks of the stream after "
+	}
+	x.ok("spool", p.Name, where+round(time.Since(start)).String())
 	good := true
 	for _, up := range p.Upstreams {
 		if !up.Held() && !up.TakesSpans() { // a canary is an error
@@ -294,7 +301,7 @@ func (x *exam) delivered(ctx context.Context, dst, id string, start time.Time) b
 // several gateways share another one may have delivered it, and this one does
 // not see how.
 func (x *exam) gone(ctx context.Context, dst, id string) bool {
-	if x.o.Config.Spool.Engine != config.EngineJetStream {
+	if x.onDisk() {
 		return false
 	}
 	project, name, _ := strings.Cut(dst, "/")

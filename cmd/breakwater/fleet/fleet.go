@@ -245,6 +245,9 @@ func (f *Fleet) Ping(ctx context.Context) (time.Duration, error) {
 	return time.Since(began), err
 }
 
+// Clock is Redis's own time, by which it decides.
+func (f *Fleet) Clock(ctx context.Context) (time.Time, error) { return f.rdb.Time(ctx).Result() }
+
 // quietLog keeps the library's words for those who look for them.
 type quietLog struct{ log zerolog.Logger }
 
