@@ -42,6 +42,7 @@ func newBalancer(t *testing.T) *balancer {
 			if len(b.list) > 0 {
 				g := b.list[int(b.next.Add(1))%len(b.list)]
 				r.SetURL(&url.URL{Scheme: "http", Host: g.public})
+				r.SetXForwarded()
 			}
 		},
 		Transport: &http.Transport{MaxIdleConnsPerHost: 8},

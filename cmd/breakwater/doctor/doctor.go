@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"breakwater/cmd/breakwater/config"
+	"breakwater/ingest"
 )
 
 // Options are one examination's. Config or Problem is wanted.
@@ -102,6 +103,9 @@ type exam struct {
 	client *http.Client // for the gateway, Prometheus and Alertmanager: no redirects
 	canary string       // its id at the gateway, "" without one
 	passed map[string]bool
+
+	sightings []ingest.Sighting // of all gateways
+	told      map[string]int    // how many of them by private address
 }
 
 // Run examines. It takes as long as its slowest wait, and ends early when ctx does.
@@ -112,7 +116,7 @@ func Run(ctx context.Context, o Options) *Report {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	x := &exam{o: o, passed: map[string]bool{}}
+	x := &exam{o: o, passed: map[string]bool{}, told: map[string]int{}}
 	x.client = &http.Client{
 		Timeout:       15 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -152,13 +152,18 @@ func (x *exam) bearer() http.Header {
 	return h
 }
 
-// seen is what the gateways saw of the canary's requests so far.
+// seen is what the gateways saw of the canary's requests so far, in the order
+// in which it was asked for: requests go out one by one.
 func (x *exam) seen(ctx context.Context) (all ingest.CanaryView) {
 	for _, private := range x.everyone() {
 		var v ingest.CanaryView
 		_ = getJSON(ctx, x.client, private+"/api/v1/canaries/"+x.canary, x.bearer(), &v)
-		all.Sightings, all.Attempts = append(all.Sightings, v.Sightings...), append(all.Attempts, v.Attempts...)
+		all.Attempts = append(all.Attempts, v.Attempts...)
+		if had := x.told[private]; len(v.Sightings) > had {
+			x.sightings, x.told[private] = append(x.sightings, v.Sightings[had:]...), len(v.Sightings)
+		}
 	}
+	all.Sightings = x.sightings
 	return all
 }
 
