@@ -71,7 +71,7 @@ func seenRedis(cfg *config.Config) func(context.Context) []doctor.Seen {
 	return func(ctx context.Context) []doctor.Seen {
 		r := cfg.Limits.Redis
 		f, err := fleet.New(fleet.Options{
-			URL: r.URL.Reveal(), Timeout: 2 * time.Second, Prefix: r.Prefix, Salt: r.Salt.Reveal(), Name: "doctor", Registerer: prometheus.NewRegistry(), Log: zerolog.Nop(),
+			URL: r.URL.Reveal(), Timeout: 2 * time.Second, Prefix: r.Prefix, Name: "doctor", Registerer: prometheus.NewRegistry(), Log: zerolog.Nop(),
 		})
 		if err != nil {
 			return []doctor.Seen{{Subject: "limits.redis", Name: "redis_unreachable", Detail: err.Error()}}
