@@ -157,7 +157,7 @@ func (s *Spool) open(ctx context.Context) (silent []string, err error) {
 			return nil, err
 		}
 	}
-	return silent, s.refresh(ctx)
+	return silent, s.retry(ctx, s.refresh)
 }
 
 // release lets go of what newSpool and open took.

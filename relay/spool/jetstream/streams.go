@@ -123,6 +123,8 @@ func away(err error) bool {
 			return false
 		case 10009, 10041, 10118: // not the leader, no agreement, stream offline
 			return true
+		case codeInProcess: // an earlier try of the same message is not decided yet
+			return true
 		}
 		return api.Code == 503
 	}
@@ -180,6 +182,15 @@ type got struct {
 func (s *Spool) fetch(ctx context.Context, stream string, g get) ([]got, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
+	for {
+		list, err := s.fetchOnce(ctx, stream, g)
+		if !errors.Is(err, nats.ErrNoResponders) || !pause(ctx, 50*time.Millisecond) {
+			return list, err // a stream that was just made, or changes its leader, answers a little later
+		}
+	}
+}
+
+func (s *Spool) fetchOnce(ctx context.Context, stream string, g get) ([]got, error) {
 	body, err := json.Marshal(g)
 	if err != nil {
 		return nil, err
@@ -235,5 +246,6 @@ const (
 	codeAccountFull  = 10002
 	codeWrongLast    = 10071
 	codeStoreFailed  = 10077 // full, by one of the stream's limits
+	codeInProcess    = 10158
 	codeWrongLastNow = 10164
 )

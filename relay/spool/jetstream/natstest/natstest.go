@@ -202,7 +202,7 @@ func (c *Cluster) configOf(n *node) string {
 	if o.MaxPayload > 0 {
 		fmt.Fprintf(&b, "max_payload: %d\n", o.MaxPayload)
 	}
-	fmt.Fprintf(&b, "jetstream {\n  store_dir: %q\n  sync_interval: %s\n  max_memory_store: 64MB\n  max_file_store: 4TB\n}\n", n.dir, o.SyncInterval)
+	fmt.Fprintf(&b, "jetstream {\n  store_dir: %q\n  sync_interval: %q\n  max_memory_store: 64MB\n  max_file_store: 4TB\n}\n", n.dir, o.SyncInterval)
 	if o.Nodes > 1 {
 		fmt.Fprintf(&b, "cluster {\n  name: natstest\n  listen: %q\n  routes: [\n", n.address(n.routePort))
 		for _, other := range c.nodes {
