@@ -24,7 +24,11 @@ func (s *Spool) dial(ctx context.Context) error {
 		nats.Timeout(5 * time.Second), nats.FlusherTimeout(5 * time.Second),
 		nats.IgnoreAuthErrorAbort(),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			s.lost(fmt.Errorf("no connection: %w", orClosed(err)))
+			time.AfterFunc(connectionGrace, func() {
+				if s.ctx.Err() == nil && !s.conn.IsConnected() {
+					s.lost(fmt.Errorf("no connection: %w", orClosed(err)))
+				}
+			})
 		}),
 		nats.ReconnectHandler(func(c *nats.Conn) {
 			s.metrics.reconnects.Inc()
@@ -55,6 +59,10 @@ func (s *Spool) dial(ctx context.Context) error {
 	s.js, err = jetstream.New(s.conn, jetstream.WithDefaultTimeout(5*time.Second))
 	return err
 }
+
+// connectionGrace is how long appends wait for another server before they are
+// refused: the next one is usually there at once.
+const connectionGrace = time.Second
 
 func orClosed(err error) error {
 	if err == nil {

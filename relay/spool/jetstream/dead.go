@@ -182,14 +182,14 @@ func (s *Spool) home(ctx context.Context, l *letter) (*message, int, error) {
 	if m != nil || err != nil {
 		return m, i, err
 	}
-	raw, err := s.stateStream.GetLastMsgForSubject(ctx, s.names.again(l.id))
+	raw, err := s.read(ctx, s.names.state(), read{Last: s.names.again(l.id)})
 	if isNotFound(err) {
 		return nil, 0, nil
 	}
 	if err != nil {
 		return nil, 0, err
 	}
-	seq, err := strconv.ParseUint(string(raw.Data), 10, 64)
+	seq, err := strconv.ParseUint(string(raw.data), 10, 64)
 	if err != nil {
 		return nil, 0, errMalformed
 	}

@@ -234,15 +234,15 @@ func (s *Spool) writeMarks(ctx context.Context, seq uint64, data []byte, last ui
 // readMarks reads what the servers know of a message's records, from the
 // stream's leader.
 func (s *Spool) readMarks(ctx context.Context, seq uint64, n int) (marks, uint64, error) {
-	raw, err := s.stateStream.GetLastMsgForSubject(ctx, s.names.stateOf(seq))
+	raw, err := s.read(ctx, s.names.state(), read{Last: s.names.stateOf(seq)})
 	if isNotFound(err) {
 		return marks{}, 0, nil
 	}
 	if err != nil {
 		return nil, 0, err
 	}
-	m, err := decodeMarks(raw.Data, n)
-	return m, raw.Sequence, err
+	m, err := decodeMarks(raw.data, n)
+	return m, raw.seq, err
 }
 
 // joinMarks reads what others decided of a message and joins it with what is

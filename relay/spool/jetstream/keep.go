@@ -37,7 +37,9 @@ func (s *Spool) keep() {
 		}
 		if now.Sub(look) > time.Second {
 			look = now
-			s.background(func() { s.Stats() })
+			if s.looking.CompareAndSwap(false, true) {
+				s.background(func() { defer s.looking.Store(false); s.Stats() })
+			}
 		}
 		if now.After(sweep) {
 			sweep = now.Add(time.Minute)
@@ -67,11 +69,11 @@ func (s *Spool) round(what, name string, do func(context.Context) error) {
 func (s *Spool) turn(ctx context.Context, name string) bool {
 	subject := s.names.prefix + ".state.turn." + name
 	last := uint64(0)
-	if raw, err := s.stateStream.GetLastMsgForSubject(ctx, subject); err == nil {
-		if time.Since(raw.Time) < 30*time.Second {
+	if raw, err := s.read(ctx, s.names.state(), read{Last: subject}); err == nil {
+		if time.Since(raw.at) < 30*time.Second {
 			return false
 		}
-		last = raw.Sequence
+		last = raw.seq
 	} else if !isNotFound(err) {
 		return false
 	}
@@ -188,7 +190,7 @@ func (s *Spool) overdue(q *queue) (n int) {
 func (s *Spool) fetchOverdue(ctx context.Context, q *queue) {
 	ctx, cancel := context.WithTimeout(ctx, 2*s.cfg.times.nakMost+time.Second)
 	defer cancel()
-	c, err := s.consume(ctx, q.dst)
+	c, err := s.consumerOf(ctx, q)
 	for err == nil {
 		s.mu.Lock()
 		n := s.overdue(q)

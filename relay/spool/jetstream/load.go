@@ -11,14 +11,14 @@ import (
 // message until unload.
 func (s *Spool) load(ctx context.Context, seq uint64, subject string, data []byte) (*message, error) {
 	if data == nil {
-		raw, err := s.recordStream.GetMsg(ctx, seq)
+		raw, err := s.read(ctx, s.names.records(), read{Seq: seq})
 		if isNotFound(err) {
 			return nil, spool.ErrNotFound
 		}
 		if err != nil {
 			return nil, err
 		}
-		subject, data = raw.Subject, raw.Data
+		subject, data = raw.subject, raw.data
 	}
 	s.mu.Lock()
 	m := s.messages[seq]

@@ -156,14 +156,15 @@ func (r *stored) has(dest string) bool {
 type settlement struct {
 	meta    *schemas.Meta
 	finals  []schemas.Final
-	foreign bool // another life appended it
+	foreign bool // this life did not count it as appended
 }
 
 // settled makes the settlement of a record that ended. Under mu.
 func (s *Spool) settled(m *message, i int) settlement {
 	meta := m.meta(i)
 	s.changes++
-	return settlement{meta, outcome(&m.records[i], i, len(meta.Counts), m.marks), m.life != s.life}
+	foreign := m.life != s.life || s.doubtful.Contains(meta.ID)
+	return settlement{meta, outcome(&m.records[i], i, len(meta.Counts), m.marks), foreign}
 }
 
 func (s *Spool) tell(list []settlement) {

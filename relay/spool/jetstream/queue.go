@@ -6,7 +6,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"breakwater/relay/spool"
@@ -22,7 +21,8 @@ type queue struct {
 	inFlight int64                // claims that are out
 	parked   map[uint64]time.Time // messages put off at the server, and until when
 	pulling  bool
-	wake     chan struct{} // closed and replaced when something changed
+	consumer jetstream.Consumer // nil until it is known
+	wake     chan struct{}      // closed and replaced when something changed
 }
 
 // queue finds or makes the queue of a destination. Under mu.
@@ -111,7 +111,7 @@ func (h *itemHeap) Pop() any {
 // How much is asked of the servers at once, for one destination.
 const (
 	pullMessages = 8
-	pullWait     = 20 * time.Second
+	pullWait     = 5 * time.Second // a request that a dying server has is asked again after it
 )
 
 // startPull gets messages while claims wait for some. Under mu.
@@ -129,7 +129,6 @@ func (q *queue) wants() bool { return q.waiters > 0 && len(q.ready.list) == 0 }
 
 func (s *Spool) pull(q *queue) {
 	defer s.wg.Done()
-	var consumer jetstream.Consumer
 	for {
 		s.mu.Lock()
 		if s.closed || !q.wants() {
@@ -142,23 +141,40 @@ func (s *Spool) pull(q *queue) {
 			pause(s.ctx, 50*time.Millisecond)
 			continue
 		}
-		var err error
-		if consumer == nil {
-			ctx, cancel := context.WithTimeout(s.ctx, 5*time.Second)
-			consumer, err = s.consume(ctx, q.dst)
-			cancel()
-		}
+		consumer, err := s.consumerOf(s.ctx, q)
 		if err == nil {
 			err = s.pullSome(q, consumer)
 		}
 		if err != nil && s.ctx.Err() == nil {
-			if !away(err) && !errors.Is(err, nats.ErrNoHeartbeat) && !errors.Is(err, jetstream.ErrNoHeartbeat) {
+			if !away(err) && !errors.Is(err, jetstream.ErrNoHeartbeat) {
 				s.log.Warn().Err(err).Stringer("destination", q.dst).Msg("getting records from the stream failed")
-				consumer = nil
+				s.mu.Lock()
+				q.consumer = nil
+				s.mu.Unlock()
 			}
 			pause(s.ctx, 200*time.Millisecond)
 		}
 	}
+}
+
+// consumerOf finds or makes the consumer of a queue, once.
+func (s *Spool) consumerOf(ctx context.Context, q *queue) (jetstream.Consumer, error) {
+	s.mu.Lock()
+	c := q.consumer
+	s.mu.Unlock()
+	if c != nil {
+		return c, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	c, err := s.consume(ctx, q.dst)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	q.consumer = c
+	s.mu.Unlock()
+	return c, nil
 }
 
 // pullSome takes what is there, or waits for one message.

@@ -9,8 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/oklog/ulid/v2"
@@ -51,7 +53,9 @@ type Spool struct {
 	wakeProbe chan struct{}
 	flushes   chan struct{} // bounds the flushes under way
 
-	stats statistics
+	stats    statistics
+	looking  atomic.Bool                  // the keeper's look at the streams
+	doubtful *lru.Cache[string, struct{}] // see doubt
 
 	// mu guards everything below, and all messages and queues. Nobody waits for
 	// a server under it.
@@ -113,9 +117,13 @@ func newSpool(cfg Config) (*Spool, error) {
 	if s.observer == nil {
 		s.observer = nobody{}
 	}
+	s.doubtful, _ = lru.New[string, struct{}](maxDoubtful) // the error is for sizes below 1
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, s.openDir()
 }
+
+// maxDoubtful bounds the ids of refused records that may be stored all the same.
+const maxDoubtful = 1 << 16
 
 func (s *Spool) openDir() (err error) {
 	if s.cfg.Dir == "" {

@@ -230,6 +230,45 @@ func (s *Spool) fetchOnce(ctx context.Context, stream string, g get) ([]got, err
 	}
 }
 
+// read is a request for one message, answered by the stream's leader: it knows
+// all that was confirmed, which other servers may learn a little later.
+type read struct {
+	Seq  uint64 `json:"seq,omitempty"`
+	Last string `json:"last_by_subj,omitempty"`
+}
+
+func (s *Spool) read(ctx context.Context, stream string, r read) (got, error) {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return got{}, err
+	}
+	var answer struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message *struct {
+			Subject string    `json:"subject"`
+			Seq     uint64    `json:"seq"`
+			Data    []byte    `json:"data"`
+			Time    time.Time `json:"time"`
+		} `json:"message"`
+	}
+	msg, err := s.conn.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, body)
+	if err == nil {
+		err = json.Unmarshal(msg.Data, &answer)
+	}
+	switch m := answer.Message; {
+	case err != nil:
+		return got{}, err
+	case answer.Error != nil && answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		return got{}, jetstream.ErrMsgNotFound
+	case answer.Error != nil:
+		return got{}, answer.Error
+	case m == nil:
+		return got{}, jetstream.ErrMsgNotFound
+	default:
+		return got{seq: m.Seq, subject: m.Subject, at: m.Time, data: m.Data}, nil
+	}
+}
+
 // isNotFound says that a message, or its last state, is not there.
 func isNotFound(err error) bool { return errors.Is(err, jetstream.ErrMsgNotFound) }
 

@@ -1,0 +1,204 @@
+package jetstream
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"breakwater/relay/spool"
+	"breakwater/schemas"
+)
+
+// publish stores a project's records until none wait.
+func (s *Spool) publish(p *project) {
+	defer s.wg.Done()
+	for {
+		runtime.Gosched() // callers that are about to append come along
+		s.mu.Lock()
+		group := s.take(p)
+		if len(group) == 0 {
+			p.running--
+			s.mu.Unlock()
+			return
+		}
+		s.mu.Unlock()
+		err := s.store(p, group)
+		s.mu.Lock()
+		for _, a := range group {
+			s.account(p, a, false)
+		}
+		s.mu.Unlock()
+		for _, a := range group {
+			a.done <- err
+		}
+	}
+}
+
+// take takes what fits into one message from the line.
+func (s *Spool) take(p *project) []*appending {
+	n, size := 0, 0
+	for n < len(p.queue) && n < maxPacked {
+		size += len(p.queue[n].data)
+		if n > 0 && size > s.packSize {
+			break
+		}
+		n++
+	}
+	group := p.queue[:n:n]
+	p.queue = p.queue[n:]
+	for _, a := range group {
+		p.line -= len(a.data)
+	}
+	return group
+}
+
+const (
+	maxPacked     = 512 // records of one message
+	maxPublishers = 4   // messages of one project under way
+	secondFrom    = 16  // records in line that are worth a second message under way
+)
+
+// store puts a commit group into the stream as one message and tells the
+// observer.
+func (s *Spool) store(p *project, group []*appending) error {
+	records := make([][]byte, len(group))
+	var size int64
+	for i, a := range group {
+		records[i], size = a.data, size+a.size
+	}
+	msg := &nats.Msg{Subject: s.names.packOf(p.name), Data: encodePack(s.life, p.name, records...)}
+	msg.Header = nats.Header{jetstream.MsgIDHeader: {messageID(p.name, group)}}
+	start := time.Now()
+	ack, again, err := s.confirm(msg, func() bool {
+		for _, a := range group {
+			if a.ctx.Err() == nil {
+				return true
+			}
+		}
+		return false
+	})
+	if err != nil {
+		s.doubt(group, err)
+		return err
+	}
+	s.metrics.publish.Observe(time.Since(start).Seconds())
+	s.metrics.packed.Observe(float64(len(group)))
+	s.added(addition{ack.Sequence, p.name, int64(len(msg.Data)), size})
+	for _, a := range group {
+		s.observer.Appended(&a.rec.Meta)
+		if ack.Duplicate && !again { // it was there before this gateway sent it
+			s.observer.Settled(&a.rec.Meta, schemas.AllFinal(len(a.rec.Meta.Counts), schemas.Filtered, reasonDuplicate))
+			s.dropObjects(a.objs)
+		}
+	}
+	return nil
+}
+
+// confirm publishes until a server says what became of the message, wanted is
+// false, or the time is over. again is true when it was sent more than once.
+func (s *Spool) confirm(msg *nats.Msg, wanted func() bool) (ack *jetstream.PubAck, again bool, err error) {
+	deadline := time.Now().Add(s.cfg.times.giveUp)
+	for try := 0; ; try++ {
+		ctx, cancel := context.WithTimeout(s.ctx, min(2*time.Second, s.cfg.times.giveUp))
+		ack, err = s.js.PublishMsg(ctx, msg, withoutRetry...)
+		cancel()
+		if err == nil {
+			if s.isDown() {
+				s.found()
+			}
+			return ack, try > 0, nil
+		}
+		if s.ctx.Err() != nil {
+			return nil, try > 0, spool.ErrClosed
+		}
+		if full := asFull(err); full != nil {
+			return nil, try > 0, full
+		}
+		if !away(err) {
+			return nil, try > 0, fmt.Errorf("storing: %w", err)
+		}
+		if errors.Is(err, context.DeadlineExceeded) || try > 5 {
+			s.lost(err) // this one goes on trying, others need not begin
+		}
+		if time.Now().After(deadline) || !wanted() {
+			s.lost(err)
+			return nil, try > 0, &spool.FullError{Why: "unavailable", After: retryAfter, Err: err}
+		}
+		pause(s.ctx, 100*time.Millisecond)
+	}
+}
+
+// doubt remembers records that were refused and may be stored: this gateway
+// did not count them.
+func (s *Spool) doubt(group []*appending, err error) {
+	if full := (*spool.FullError)(nil); errors.As(err, &full) && full.Why != "unavailable" {
+		return
+	}
+	for _, a := range group {
+		s.doubtful.Add(a.rec.Meta.ID, struct{}{})
+	}
+}
+
+func (s *Spool) isDown() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.down != nil
+}
+
+// asFull is the refusal of a full stream in the spool's words, nil for other errors.
+func asFull(err error) error {
+	var api *jetstream.APIError
+	if !errors.As(err, &api) {
+		return nil
+	}
+	why := ""
+	switch {
+	case api.ErrorCode == codeStoreFailed && strings.Contains(api.Description, "per subject"):
+		why = "project_share"
+	case api.ErrorCode == codeStoreFailed && strings.Contains(api.Description, "maximum"):
+		why = "max_size"
+	case api.ErrorCode == codeStoreFailed, api.ErrorCode == codeNoResources, api.ErrorCode == codeStorageFull, api.ErrorCode == codeAccountFull:
+		why = "disk"
+	default:
+		return nil
+	}
+	return &spool.FullError{Why: why, After: fullRetry, Err: err}
+}
+
+// messageID names a message for the servers' window of duplicates. A record
+// that is alone in its message is named by its project, event id and items, so
+// that a client's second try is stored once. A commit group is named by its
+// records, so that only the gateway's own second try is recognised.
+func messageID(project string, group []*appending) string {
+	h := sha256.New()
+	rec := group[0].rec
+	if len(group) > 1 || rec.Meta.EventID == "" || len(group[0].objs) > 0 {
+		for _, a := range group {
+			h.Write([]byte(a.rec.Meta.ID))
+		}
+		return fmt.Sprintf("%x", h.Sum(nil)[:16])
+	}
+	var n [8]byte
+	write := func(b []byte) {
+		binary.LittleEndian.PutUint64(n[:], uint64(len(b)))
+		h.Write(n[:])
+		h.Write(b)
+	}
+	for _, d := range rec.Meta.Destinations {
+		write([]byte(d))
+	}
+	for i := range rec.Envelope.Items {
+		b, _ := rec.Envelope.Items[i].InMemory()
+		write(rec.Envelope.Items[i].Header.Bytes())
+		write(b)
+	}
+	return token(project) + "/" + rec.Meta.EventID + "/" + fmt.Sprintf("%x", h.Sum(nil)[:16])
+}
