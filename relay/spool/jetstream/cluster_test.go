@@ -60,16 +60,21 @@ func newFleet(t *testing.T, c *natstest.Cluster, n int, change func(*Config)) *f
 }
 
 func (f *fleet) join(name string, change func(*Config)) *Spool {
+	f.t.Helper()
+	s := mustOpen(f.t, f.config(name, change))
+	f.list = append(f.list, s)
+	f.t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func (f *fleet) config(name string, change func(*Config)) Config {
 	cfg := contractConfig(f.c, f.stream, spooltest.Options{MaxSize: 1 << 30, Observer: f.books})
 	cfg.Gateway = name
 	cfg.times.ackWait, cfg.times.giveUp = 3*time.Second, 5*time.Second
 	if change != nil {
 		change(&cfg)
 	}
-	s := mustOpen(f.t, cfg)
-	f.list = append(f.list, s)
-	f.t.Cleanup(func() { _ = s.Close() })
-	return s
+	return cfg
 }
 
 // deliver settles what a gateway gets for a destination, and notes it, until ctx ends.
