@@ -24,11 +24,29 @@ import (
 //	        where the last object is the envelope
 //	envelope header · items (header, and bytes or the number of an object)
 //
-// Lengths are varints. The last byte of magic is the version: a gateway that
-// does not know it gives the message back, so two versions can run side by side.
+// Lengths are varints. The last byte of magic is the version of this form.
+//
+// # Versions
+//
+// Gateways of two versions work on one stream while one replaces the other, so:
+//
+//   - A message that is not of a version a gateway knows is left alone: it gives
+//     the lease back for 30 s, counts it and says so, does not list, end, expire
+//     or remove it, and removes no payload from the object store while there is
+//     one. A gateway that knows it delivers it.
+//   - Whoever changes the form so that older gateways would misread it takes the
+//     next version, keeps reading all before it, and says so in the CHANGELOG.
+//     testdata holds a message of each version that ever was; all must decode.
+//   - Further members of the meta (JSON), of marks and of a dead letter's note
+//     need no new version: older gateways ignore them, and so drop them when they
+//     store a record again (a retry). What must not be lost is a new version.
 const magic = "BWP\x01"
 
-var errMalformed = errors.New("malformed message")
+var (
+	errMalformed = errors.New("malformed message")
+	// errVersion is a message of another version, or none of ours.
+	errVersion = fmt.Errorf("%w: its version is not known", errMalformed)
+)
 
 // object names a payload in the object store.
 type object struct {
@@ -239,7 +257,7 @@ func (d *decoder) byte() byte {
 
 func decodePack(data []byte) (*pack, error) {
 	if len(data) < len(magic) || string(data[:len(magic)]) != magic {
-		return nil, fmt.Errorf("%w: not a pack of this version", errMalformed)
+		return nil, errVersion
 	}
 	d := decoder{b: data[len(magic):]}
 	switch d.byte() {

@@ -3,6 +3,7 @@ package jetstream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -217,15 +218,44 @@ func (s *Spool) sweepObjects(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	asked := false
 	for _, o := range list {
 		if time.Since(o.ModTime) < orphanAge {
 			continue
+		}
+		if !asked { // a message that cannot be read may need any of them
+			if err := s.readable(ctx); err != nil {
+				return err
+			}
+			asked = true
 		}
 		if _, err := s.find(ctx, recordOf(o.Name)); errors.Is(err, spool.ErrNotFound) {
 			if err := s.removeObject(ctx, o.Name); err != nil {
 				return err
 			}
 		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readable is an error when a stream holds a message that this gateway cannot
+// read, such as one of a newer version.
+func (s *Spool) readable(ctx context.Context) error {
+	for _, stream := range []string{s.names.records(), s.names.dead()} {
+		err := s.pages(ctx, stream, ">", "", func(list []got) (bool, error) {
+			for _, g := range list {
+				if g.subject == s.names.probe() {
+					continue
+				}
+				if _, err := decodePack(g.data); err != nil {
+					return false, fmt.Errorf("message %d of %s: %w", g.seq, stream, err)
+				}
+			}
+			return true, nil
+		})
+		if err != nil {
 			return err
 		}
 	}

@@ -18,6 +18,7 @@ type metrics struct {
 	redelivered prometheus.Counter
 	conflicts   prometheus.Counter
 	unsynced    prometheus.Counter
+	foreign     prometheus.Counter
 
 	reg   prometheus.Registerer
 	owned []prometheus.Collector
@@ -54,6 +55,7 @@ func newMetrics() *metrics {
 		redelivered: counter("redelivered_total", "Messages that came from the servers more than once: after waiting, or after a gateway ended without handing them back."),
 		conflicts:   counter("state_conflicts_total", "Times two gateways wrote about the same message at once; they agree by trying again."),
 		unsynced:    counter("unsynced_servers_total", "Servers found without sync_interval: always after the start. Above 0, a power cut can lose what was acknowledged."),
+		foreign:     counter("unknown_version_total", "Times a message of a version came that this gateway does not know. It is left to newer gateways; when there are none any more, start one."),
 	}
 	for _, why := range []string{"max_size", "project_share", "disk", "unavailable"} {
 		m.refused.WithLabelValues(why)
@@ -64,7 +66,7 @@ func newMetrics() *metrics {
 func (m *metrics) register(reg prometheus.Registerer, s *Spool) error {
 	m.reg = reg
 	for _, c := range []prometheus.Collector{
-		m.append, m.publish, m.packed, m.reconnects, m.refused, m.leases, m.redelivered, m.conflicts, m.unsynced, &collector{s},
+		m.append, m.publish, m.packed, m.reconnects, m.refused, m.leases, m.redelivered, m.conflicts, m.unsynced, m.foreign, &collector{s},
 	} {
 		if err := reg.Register(c); err != nil {
 			m.unregister()

@@ -242,6 +242,11 @@ func (s *Spool) deliver(q *queue, msg jetstream.Msg) {
 	defer cancel()
 	m, err := s.load(ctx, seq, msg.Subject(), msg.Data())
 	switch {
+	case errors.Is(err, errVersion):
+		s.metrics.foreign.Inc()
+		s.log.Warn().Uint64("message", seq).Str("destination", q.dst.String()).Msg("a message is of a version that this gateway does not know; it is left to those that do")
+		_ = msg.NakWithDelay(s.cfg.times.nakMost) // else it comes when the lease runs out
+		return
 	case errors.Is(err, errMalformed):
 		s.mu.Lock()
 		s.damaged++
