@@ -58,12 +58,8 @@ func (r *rig) gatewayConfig(i int, public, private, dir string) string {
 	}
 	engine, store := "disk", "min_free: 64MiB"
 	if r.nats != nil {
-		var monitors []string
-		for _, m := range r.nats.Monitors() {
-			monitors = append(monitors, fmt.Sprintf("%q", m))
-		}
 		engine = "jetstream"
-		store = fmt.Sprintf("jetstream: {url: %q, replicas: %d, monitor_urls: [%s]}", r.nats.URL(), r.opts.nats, strings.Join(monitors, ", "))
+		store = fmt.Sprintf("jetstream: {url: %q, replicas: %d, monitor_urls: [%s]}", r.nats.URL(), r.opts.nats, quoted(r.nats.Monitors()))
 	}
 	key, up := upstreamKey(i), r.sink.port.addr
 	return fmt.Sprintf(chaosConfig, public, private, adminToken, lb, redis, engine, filepath.Join(dir, "spool"), store,

@@ -23,7 +23,7 @@ import (
 type enginesCmd struct {
 	Producers []int         `help:"How many append at the same time, each in turn." default:"1,16,128"`
 	Size      int           `help:"Bytes of one record's payload." default:"4096"`
-	Payload   string        `help:"What records hold: event, a browser's error with a stack of many different frames, or random, which nothing can compress." enum:"event,random" default:"event"`
+	Payload   string        `help:"What records hold: event, errors of one web application as browsers send them, or random, which nothing can compress." enum:"event,random" default:"event"`
 	Rounds    int           `help:"Interleaved rounds; the medians are reported." default:"5"`
 	Time      time.Duration `help:"Length of one cell." default:"2s"`
 	NATS      int           `name:"nats" help:"NATS servers, and copies of each record." default:"3"`
@@ -212,10 +212,10 @@ func (c *engineCell) finish(disk, plain *engineCell) {
 	c.OfDisk, c.OfPlain = of(disk), of(plain)
 }
 
-// payloads are what the records hold, a few hundred different ones.
+// payloads are what the records hold, a thousand different ones.
 func (e *enginesCmd) payloads() []string {
 	rnd := rand.New(rand.NewPCG(1, 2)) // the same for every store
-	list := make([]string, 256)
+	list := make([]string, 1000)
 	for i := range list {
 		if e.Payload == "random" {
 			b := make([]byte, e.Size)
@@ -225,24 +225,25 @@ func (e *enginesCmd) payloads() []string {
 			list[i] = string(b)
 			continue
 		}
-		list[i] = variedEvent(rnd, e.Size)
+		list[i] = variedEvent(rnd, uint64(i%100), e.Size)
 	}
 	return list
 }
 
-// variedEvent is a browser's error of about size bytes. Real ones name many
-// functions and files, at lines and columns of their own: a repeated frame would
-// compress better than they do.
-func variedEvent(rnd *rand.Rand, size int) string {
+// variedEvent is a browser's error of about size bytes: one of the kinds that an
+// application has, whose stacks name the same files and functions each time, with
+// ids, addresses and lines of its own.
+func variedEvent(own *rand.Rand, kind uint64, size int) string {
 	words := strings.Fields("render commit use Effect dispatch Action reconcile Child begin Work perform Unit schedule Callback flush Sync Queue fetch Order load Cart handle Click submit Form apply Coupon select Item parse Response validate Address open Modal close track Event resolve Route match Path hydrate Root create Store reduce State")
+	same := rand.New(rand.NewPCG(kind, 3))
 	name := func() string {
-		return words[rnd.IntN(len(words))] + words[rnd.IntN(len(words))] + words[rnd.IntN(len(words))]
+		return words[same.IntN(len(words))] + words[same.IntN(len(words))] + words[same.IntN(len(words))]
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, `{"level":"error","platform":"javascript","environment":"production","release":"shop@1.4.2","request":{"url":"https://shop.example/%s/%d"},"contexts":{"trace":{"trace_id":"%016x%016x","span_id":"%016x"}},"exception":{"values":[{"type":"TypeError","value":"Cannot read properties of undefined (reading '%s')","stacktrace":{"frames":[`,
-		name(), rnd.IntN(1e6), rnd.Uint64(), rnd.Uint64(), rnd.Uint64(), name())
+	fmt.Fprintf(&b, `{"event_id":"%016x%016x","timestamp":%d.%03d,"level":"error","platform":"javascript","environment":"production","release":"shop@1.4.2","request":{"url":"https://shop.example/%s/%d"},"contexts":{"trace":{"trace_id":"%016x%016x","span_id":"%016x"}},"exception":{"values":[{"type":"TypeError","value":"Cannot read properties of undefined (reading '%s')","stacktrace":{"frames":[`,
+		own.Uint64(), own.Uint64(), 1_790_000_000+own.IntN(1e6), own.IntN(1000), name(), own.IntN(1e6), own.Uint64(), own.Uint64(), own.Uint64(), name())
 	for b.Len() < size-160 {
-		fmt.Fprintf(&b, `{"filename":"https://shop.example/assets/%s-%08x.js","function":"%s","in_app":true,"lineno":%d,"colno":%d},`, name(), rnd.Uint32(), name(), rnd.IntN(90)+1, rnd.IntN(200000))
+		fmt.Fprintf(&b, `{"filename":"https://shop.example/assets/%s-%08x.js","function":"%s","in_app":true,"lineno":%d,"colno":%d},`, name(), same.Uint32(), name(), own.IntN(90)+1, own.IntN(200000))
 	}
 	b.WriteString(`{"filename":"https://shop.example/assets/index.js","function":"?","lineno":1}]}}]}}`)
 	return b.String()

@@ -167,6 +167,9 @@ func (g *gateway) drain(limit time.Duration) error {
 			return err
 		}
 		left := m.sum("breakwater_items_in_spool")
+		if strings.Contains(g.spool, "jetstream") { // that is this life's part; this is the stream's
+			left = m.sum("breakwater_spool_items")
+		}
 		if left == 0 {
 			return nil
 		}

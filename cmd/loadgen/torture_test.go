@@ -82,3 +82,12 @@ func TestKillNineOnAFullDisk(t *testing.T) {
 		t.Error("the disk was never full: the run proved nothing about that")
 	}
 }
+
+// The same on a stream of three servers, which are killed as well, one or all.
+func TestKillNineOnAStream(t *testing.T) {
+	t.Parallel() // most of its time leases run out
+	c := tortureCmd{Gateway: binary(t), Kills: 3, Conns: 16, Size: "4096", Uptime: 1500 * time.Millisecond, Outage: 0.3, Engine: "jetstream", NATS: 3, Servers: 0.5, JSON: true}
+	if err := c.Run(); err != nil {
+		t.Fatal(err)
+	}
+}

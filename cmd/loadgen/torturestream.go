@@ -29,8 +29,8 @@ func (t *tortureCmd) openStream(gw *gateway) (*tortureStream, error) {
 	if err != nil {
 		return nil, err
 	}
-	gw.spool = fmt.Sprintf("engine: jetstream, max_size: 16GiB, project_share: 1, jetstream: {url: %q, replicas: %d, monitor_urls: [%q]}",
-		servers.URL(), t.NATS, strings.Join(servers.Monitors(), `", "`))
+	gw.spool = fmt.Sprintf("engine: jetstream, max_size: 16GiB, project_share: 1, jetstream: {url: %q, replicas: %d, monitor_urls: [%s]}",
+		servers.URL(), t.NATS, quoted(servers.Monitors()))
 	if err := gw.writeConfig(); err != nil {
 		servers.Close()
 		return nil, err
@@ -75,3 +75,12 @@ func (s *tortureStream) killed() int {
 }
 
 func (s *tortureStream) close() { s.servers.Close() }
+
+// quoted is a list as YAML writes it between brackets.
+func quoted(list []string) string {
+	words := make([]string, len(list))
+	for i, v := range list {
+		words[i] = fmt.Sprintf("%q", v)
+	}
+	return strings.Join(words, ", ")
+}
