@@ -158,6 +158,15 @@ bench: build ## the figures: gateway beside an empty handler and a bare file, ba
 torture: build ## kill -9 under load, KILLS times (1000); nothing acknowledged may be lost
 	$(BIN)/loadgen torture --kills $(KILLS)
 
+.PHONY: torture-stream
+torture-stream: deps build ## the same with the spool on three NATS servers, which are killed as well, KILLS times
+	$(BIN)/loadgen torture --engine jetstream --uptime 3s --kills $(KILLS)
+
+.PHONY: engines
+engines: build ## appends per second of the spool on disk, the spool on JetStream and plain publishing, in one run
+	$(BIN)/loadgen engines
+	$(BIN)/loadgen engines --payload random --producers 128
+
 .PHONY: chaos
 chaos: deps build ## several gateways, NATS, Redis and the links between them broken in random order for CHAOS (10m); needs root for network namespaces
 	$(BIN)/loadgen chaos --duration $(CHAOS) --verbose
