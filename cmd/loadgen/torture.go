@@ -60,7 +60,8 @@ delivered_without_acknowledgement is not a fault either: the kill came after the
 event was on disk and before its client had the answer.
 
 With --engine jetstream the NATS servers are killed, too: one at a time, or all at once,
-while the gateway lives. kill -9 ends a process, not a machine: what the kernel had not yet
+while the gateway lives. What it was leased it delivers meanwhile, and cannot have confirmed:
+a kill then sends that again, up to some thousand reports. kill -9 ends a process, not a machine: what the kernel had not yet
 written is written. That a power cut loses nothing either rests on the servers' fsync before
 each confirmation (sync_interval: always), which the gateway checks at its start.`
 }
