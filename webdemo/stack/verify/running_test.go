@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -151,6 +152,18 @@ func TestNATSConfiguration(t *testing.T) {
 		if !strings.Contains(text, part) {
 			t.Errorf("nats.conf does not say %s", part)
 		}
+	}
+	// The server's GB are 2³⁰ bytes, and so are the gateway's GiB. The stream has
+	// max_size, the dead letters a tenth of it.
+	var store, spool float64
+	m := regexp.MustCompile(`max_file_store: (\d+)GB`).FindStringSubmatch(text)
+	if m == nil {
+		t.Fatal("nats.conf has no max_file_store in GB")
+	}
+	fmt.Sscan(m[1], &store)
+	fmt.Sscan(strings.TrimSuffix(parseConfig(t, o.data(t, o.set(t, "breakwater"), "breakwater.yaml")).Spool.MaxSize, "GiB"), &spool)
+	if disk := set.Spec.VolumeClaimTemplates[0].Spec.Resources.Requests.Storage().AsApproximateFloat64() / (1 << 30); spool <= 0 || store < spool*1.1 || store > disk*0.95 {
+		t.Errorf("max_file_store is %g GiB for a stream of %g and its dead letters, on a disk of %g", store, spool, disk)
 	}
 	for i := range *set.Spec.Replicas {
 		if route := fmt.Sprintf("nats://nats-%d.%s:6222", i, set.Spec.ServiceName); !strings.Contains(text, route) {
