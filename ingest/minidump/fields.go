@@ -38,6 +38,9 @@ const (
 	// fields of one form may have together: in memory the smallest takes a hundred
 	// times its text. Dumps of large programs come with some ten thousand.
 	maxValues = 100_000
+	// valueSize is about what a value takes in memory, in bytes: it is charged
+	// before the value is made.
+	valueSize = 128
 )
 
 // add reads a field's value. All of them together may be as large as an event.
@@ -98,7 +101,12 @@ func (f *fields) packed(u *upload, p *part) error {
 	if err != nil {
 		return err
 	}
-	list, err := unpackMessages(raw, u.req.Settings().JSONDepth, &f.values)
+	list, err := unpackMessages(raw, u.req.Settings().JSONDepth, &f.values, func(values, text int) error {
+		return u.req.Reserve(int64(values*valueSize + text))
+	})
+	if errors.Is(err, ingest.RejectOverload) {
+		return err
+	}
 	first, isMap := map[string]any(nil), false
 	if len(list) > 0 {
 		first, isMap = list[0].(map[string]any)
@@ -133,21 +141,25 @@ func (f *fields) event(u *upload) error {
 		merge(ev, layer)
 	}
 	extra := map[string]any{}
-	text := func(name, value string) {
-		if value == "" {
-			return
+	take(f.packedEvent)
+	for _, text := range [...]field{{"sentry___global", f.global}, {"sentry", f.whole}, {"sentry__1", f.joined()}} {
+		if text.value == "" {
+			continue
 		}
-		if layer, ok := f.object(value, depth); ok {
+		layer, ok, err := f.object(u.req, text.value, depth)
+		switch {
+		case err != nil:
+			return err
+		case ok:
 			take(layer)
-		} else {
-			extra[name] = value // nothing that was said is lost
+		default:
+			extra[text.name] = text.value // nothing that was said is lost
 		}
 	}
-	take(f.packedEvent)
-	text("sentry___global", f.global)
-	text("sentry", f.whole)
-	text("sentry__1", f.joined())
 	for _, p := range f.paths {
+		if err := u.req.Make(strings.Count(p.name, "[") * valueSize); err != nil {
+			return err
+		}
 		if layer, ok := bracketed(p, depth); ok {
 			take(layer)
 		} else {
@@ -177,6 +189,9 @@ func (f *fields) event(u *upload) error {
 	}
 	if _, ok := ev["level"]; !ok {
 		ev["level"] = "fatal"
+	}
+	if err := u.req.Make(int(f.size)); err != nil {
+		return err
 	}
 	payload, err := f.fit(ev, u.req.Settings().EventSize)
 	if err != nil {
@@ -237,21 +252,26 @@ func lastTime(crumbs []any) string {
 	return s
 }
 
-// object reads JSON of one object, with exact numbers.
-func (f *fields) object(text string, depth int) (map[string]any, bool) {
-	if f.values += valuesOf(text); f.values > maxValues || schemas.TooDeep([]byte(text), depth) {
-		return nil, false
+// object reads JSON of one object, with exact numbers. Nothing more is read from
+// the network by now, so it may wait for the request's turn. The error is
+// ingest.RejectOverload.
+func (f *fields) object(req *ingest.Request, text string, depth int) (o map[string]any, ok bool, err error) {
+	values := valuesOf(text)
+	if f.values += values; f.values > maxValues || schemas.TooDeep([]byte(text), depth) {
+		return nil, false, nil
+	}
+	if err := req.Make(values * valueSize); err != nil {
+		return nil, false, err
 	}
 	dec := json.NewDecoder(strings.NewReader(text))
 	dec.UseNumber()
-	var o map[string]any
 	if err := dec.Decode(&o); err != nil || o == nil {
-		return nil, false
+		return nil, false, nil
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, false
+		return nil, false, nil
 	}
-	return o, true
+	return o, true, nil
 }
 
 // valuesOf is at least how many values JSON has: what opens, and what is

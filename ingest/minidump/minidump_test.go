@@ -383,7 +383,7 @@ func FuzzMessages(f *testing.F) {
 	f.Add(bytes.Repeat([]byte{0x91}, 200))
 	f.Add([]byte{0xdf, 0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		list, err := unpackMessages(raw, 100, new(int))
+		list, err := unpackMessages(raw, 100, new(int), func(int, int) error { return nil })
 		if err == nil && len(list) == 0 && len(raw) > 0 {
 			t.Fatal("neither values nor an error")
 		}

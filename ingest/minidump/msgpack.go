@@ -12,11 +12,16 @@ var errMessages = errors.New("not MessagePack that can be said in JSON")
 
 // unpackMessages reads a stream of MessagePack values, nested at most depth
 // deep, as the values JSON has for them. values is how many were made so
-// far; beyond maxValues nothing is read.
-func unpackMessages(raw []byte, depth int, values *int) ([]any, error) {
+// far; beyond maxValues nothing is read. charge is asked before values, and
+// their text, are made.
+func unpackMessages(raw []byte, depth int, values *int, charge func(values, text int) error) ([]any, error) {
 	var list []any
 	for len(raw) > 0 {
+		before := *values
 		size, err := sizeOf(raw, depth, values)
+		if err == nil {
+			err = charge(*values-before, 2*size)
+		}
 		if err != nil {
 			return nil, err
 		}

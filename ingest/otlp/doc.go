@@ -27,5 +27,5 @@
 // A histogram of OTLP holds counts of buckets, not values, and ours are exact at
 // the thresholds. So only data points whose values are known are taken: those
 // of one measurement, or with equal minimum and maximum. Others end as filtered
-// (aggregated). Browsers send the first kind: one page view, one measurement.
+// (aggregated; no_measurement, where the count is 0). Browsers send the first kind: one page view, one measurement.
 package otlp

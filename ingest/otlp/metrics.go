@@ -80,7 +80,8 @@ type histogram struct {
 func (d *decoder) point(rec *schemas.OTLPRecord, h *histogram, own []*commonpb.KeyValue, p point) error {
 	value := 0.0
 	switch {
-	case p.count == 0:
+	case p.count == 0: // nothing was measured, and yet it came
+		d.drop("trace_metric", schemas.Filtered, reasonEmpty, 1)
 		return nil
 	case p.count == 1 && p.sum != nil:
 		value = *p.sum

@@ -149,7 +149,7 @@ func TestMetrics(t *testing.T) {
 		{"equal measurements", point("web_vitals.cls", "", one(`"count":"2","sum":0,"min":0,"max":0`)), "CLS 0 CLS 0", ""},
 		{"different ones", point("web_vitals.cls", "", one(`"count":"2","sum":1,"min":0,"max":1`)), "", "1 trace_metric filtered:aggregated"},
 		{"equal, but more than anybody measures", point("web_vitals.cls", "", one(`"count":"1000000","sum":0,"min":0,"max":0`)), "", "1 trace_metric filtered:aggregated"},
-		{"no measurement", point("web_vitals.cls", "", one(`"count":"0"`)), "", ""},
+		{"no measurement", point("web_vitals.cls", "", one(`"count":"0"`)), "", "1 trace_metric filtered:no_measurement"},
 		{"no sum", point("web_vitals.cls", "", one(`"count":"1"`)), "", "1 trace_metric filtered:aggregated"},
 		{"another histogram", point("http.duration", "ms", one(`"count":"1","sum":5`)), "", "1 trace_metric filtered:unsupported_metric"},
 		{"a name that only ends so", point("memory.lcp", "ms", one(`"count":"1","sum":5`)), "", "1 trace_metric filtered:unsupported_metric"},

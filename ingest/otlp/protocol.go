@@ -30,6 +30,7 @@ const (
 	reasonTooLarge    = "too_large"
 	reasonUnsupported = "unsupported_metric"
 	reasonAggregated  = "aggregated"
+	reasonEmpty       = "no_measurement"
 )
 
 // Refusals of whole requests, beside those of package ingest.
