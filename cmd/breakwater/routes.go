@@ -62,6 +62,9 @@ func (s *simulateRoutesCmd) Run(c *cli, out io.Writer) error {
 	if sim.Report, err = vitals.SimulateRoutes(sim.Templates, in); err != nil {
 		return err
 	}
+	if sim.Templates == nil {
+		sim.Templates = []string{} // an empty list, for programs
+	}
 	if s.JSON || !isTerminal(out) {
 		return writeJSON(out, sim)
 	}

@@ -76,6 +76,10 @@ func TestRoutesSimulate(t *testing.T) {
 		return sim
 	}
 	sim := simulate(t, path)
+	var bare bytes.Buffer
+	if code := run([]string{"routes", "simulate", path}, &bare, &bytes.Buffer{}); code != exitGood || !strings.Contains(bare.String(), `"templates": []`) {
+		t.Errorf("no templates are no empty list: %.200s", bare.String())
+	}
 	count := func(s simulation, route string) (n int, configured bool) {
 		for _, r := range s.Routes {
 			if r.Route == route {

@@ -2,7 +2,9 @@ package console
 
 import (
 	"bytes"
+	"cmp"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -171,11 +173,14 @@ func title(rec *schemas.Record) string {
 }
 
 // Title is the one line for an item's payload: an error's type and value, a
-// message, the name of a transaction. It is cut and harmless to print, and no
-// more scrubbed than the payload is.
+// message, the name of a transaction, what a browser's report is about, the
+// first log of a container, a monitor and its status. It is cut and harmless to
+// print, and no more scrubbed than the payload is.
 func Title(typ string, payload []byte) string {
 	switch typ {
 	case "event", "transaction", "feedback":
+	case "log", "nel", "raw_security", "check_in", "user_report":
+		return briefly(typ, payload)
 	default:
 		return ""
 	}
@@ -198,4 +203,38 @@ func Title(typ string, payload []byte) string {
 		return Visible(x.Type, 200)
 	}
 	return Visible(Visible(x.Type, 80)+": "+x.Value, 200)
+}
+
+// briefly is Title for payloads that are no events.
+func briefly(typ string, payload []byte) string {
+	text := func(path ...string) string {
+		v, _ := schemas.Lookup(payload, path...)
+		s, _ := schemas.UnquoteString(v)
+		return s
+	}
+	join := func(sep string, parts ...string) string {
+		parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" })
+		return Visible(strings.Join(parts, sep), 200)
+	}
+	switch typ {
+	case "log":
+		list, _ := schemas.Lookup(payload, "items")
+		for el := range schemas.Elements(list) {
+			payload = el
+			return join("", text("body"))
+		}
+	case "nel":
+		return join(" ", text("body", "type"), text("url"))
+	case "raw_security":
+		if old, ok := schemas.Lookup(payload, "csp-report"); ok { // the form of report-uri
+			payload = old
+			return join(" ", cmp.Or(text("effective-directive"), text("violated-directive")), text("blocked-uri"))
+		}
+		return join(" ", cmp.Or(text("body", "effectiveDirective"), text("type")), cmp.Or(text("body", "blockedURL"), text("url")))
+	case "check_in":
+		return join(" ", text("monitor_slug"), text("status"))
+	case "user_report":
+		return join("", text("comments"))
+	}
+	return ""
 }

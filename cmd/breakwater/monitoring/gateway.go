@@ -258,6 +258,10 @@ func processPanels() []panel {
 			kind: rows, title: "Configuration", what: "Hash of the configuration in force, secrets apart.", unit: "short", w: 8, h: 6,
 			queries: []query{{expr: configHash.max("instance, hash"), name: "in force"}},
 		},
+		{
+			title: "Log lines lost", what: "Lines of the gateway's own log that an output did not take: it is away, or slower than the log.", unit: "cps", w: 24, h: 6, alerts: []string{"BreakwaterLogOutputDown"},
+			queries: []query{{expr: logLinesDropped.rate("instance, output"), name: "{{instance}} {{output}}"}},
+		},
 	}
 }
 
