@@ -80,7 +80,7 @@ var (
 	httpPanics       = counter("breakwater_http_panics_total")
 	limitKeys        = gauge("breakwater_limit_keys")
 	limitEvictions   = counter("breakwater_limit_evictions_total")
-	logLinesDropped  = counter("breakwater_log_lines_dropped_total", "output")
+	logLines         = counter("breakwater_log_lines_total", "output")
 	limitsBy         = counter("breakwater_limits_decisions_total", "by")
 	redisUp          = gauge("breakwater_limits_redis_up")
 	spoolInfo        = gauge("breakwater_spool_info", "engine", "spool")

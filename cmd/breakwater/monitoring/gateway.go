@@ -259,8 +259,8 @@ func processPanels() []panel {
 			queries: []query{{expr: configHash.max("instance, hash"), name: "in force"}},
 		},
 		{
-			title: "Log lines lost", what: "Lines of the gateway's own log that an output did not take: it is away, or slower than the log.", unit: "cps", w: 24, h: 6, alerts: []string{"BreakwaterLogOutputDown"},
-			queries: []query{{expr: logLinesDropped.rate("instance, output"), name: "{{instance}} {{output}}"}},
+			title: "Log lines", what: "Lines of the gateway's own log, by output. One that has none while others go on is away.", unit: "cps", w: 24, h: 6, alerts: []string{"BreakwaterLogOutputDown"},
+			queries: []query{{expr: logLines.rate("instance, output"), name: "{{instance}} {{output}}"}},
 		},
 	}
 }
