@@ -75,6 +75,9 @@ func (c *chaosCmd) Run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	rep, err := c.run(ctx)
+	if ctx.Err() != nil {
+		rep, err = nil, errors.New("interrupted; everything is ended and removed")
+	}
 	progressEnd()
 	if rep != nil {
 		if err := print(c.JSON, *rep); err != nil {
@@ -172,7 +175,7 @@ func (c *chaosCmd) chaos(ctx context.Context, r *rig) (*chaosReport, error) {
 		return nil, err
 	}
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("interrupted: %w", ctx.Err())
+		return nil, ctx.Err()
 	}
 	return c.count(ctx, r, h, flows, came, storms, stretch{begin, end})
 }
