@@ -147,24 +147,24 @@ func TestRedisFull(t *testing.T) {
 	}
 }
 
-// A look at a Redis says what it is, or what is wrong, and never the password.
-func TestExamine(t *testing.T) {
-	s := redistest.Start(t, "--maxmemory", "64mb", "--maxmemory-policy", "volatile-ttl")
-	e, err := Examine(t.Context(), s.URL(), "breakwater")
-	if err != nil || e.Took <= 0 || e.Version == "" || e.Policy != "volatile-ttl" || e.MaxMemory != 64<<20 || e.Cluster {
-		t.Errorf("%+v %v", e, err)
+// What is logged or returned never holds the password.
+func TestPasswordIsNotShown(t *testing.T) {
+	s := redistest.Start(t)
+	s.Say("CONFIG SET requirepass hunter2-right")
+	var log safeBuffer
+	f, err := New(Options{URL: "redis://:hunter2-wrong@" + s.Addr(), Log: zerolog.New(&log)})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if reply := s.Say("EXISTS breakwater:examined"); !strings.HasPrefix(reply, ":0") {
-		t.Errorf("left something behind: %q", reply)
+	if f.Up() {
+		t.Error("let in with a wrong password")
 	}
-	locked := redistest.Start(t)
-	locked.Say("CONFIG SET requirepass hunter2-right")
-	if _, err := Examine(t.Context(), "redis://:hunter2-wrong@"+locked.Addr(), "breakwater"); err == nil || strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("a wrong password: %v", err)
+	began := time.Now()
+	if err := f.Close(); err != nil || time.Since(began) > patience {
+		t.Errorf("closing what was not started: %v", err)
 	}
-	s.Kill()
-	if _, err := Examine(t.Context(), s.URL(), "breakwater"); err == nil {
-		t.Error("nobody there, and no error")
+	if text := log.String(); !strings.Contains(text, "Redis is away") || strings.Contains(text, "hunter2") {
+		t.Errorf("logged:\n%s", text)
 	}
 	if _, err := New(Options{URL: "redis://:hunter2@[::1"}); err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("a broken URL: %v", err)

@@ -75,10 +75,10 @@ type Fleet struct {
 	salt    atomic.Pointer[[]byte]
 	state   circuit
 
-	ended  context.Context
-	end    context.CancelFunc
-	ending sync.WaitGroup
-	rests  atomic.Bool
+	ended          context.Context
+	end            context.CancelFunc
+	ending         sync.WaitGroup
+	rests, started atomic.Bool
 }
 
 var _ ingest.Fleet = (*Fleet)(nil)
@@ -139,6 +139,7 @@ func New(o Options) (*Fleet, error) {
 // Start lets it work: before it, nothing is answered, and nobody is called but
 // Options.Learned by New.
 func (f *Fleet) Start() {
+	f.started.Store(true)
 	for range senders {
 		f.ending.Go(f.send)
 	}

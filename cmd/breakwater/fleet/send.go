@@ -257,7 +257,7 @@ func (f *Fleet) judge(err error) {
 
 // flush waits a moment until what nobody waits for has been sent.
 func (f *Fleet) flush() {
-	if !f.Up() {
+	if !f.Up() || !f.started.Load() {
 		return
 	}
 	_, _ = f.do(f.opts.Timeout, func(ctx context.Context, p redis.Pipeliner) redis.Cmder { return p.Ping(ctx) })
