@@ -71,7 +71,7 @@ func TestTroubleInRandomOrder(t *testing.T) {
 					env, err := cl.Envelope()
 					if err != nil {
 						t.Errorf("reading %s: %v", cl.Meta().ID, err)
-						continue
+						return
 					}
 					b, _ := env.Items[0].InMemory()
 					mu.Lock()
@@ -88,11 +88,13 @@ func TestTroubleInRandomOrder(t *testing.T) {
 					default:
 						err = cl.Settle(schemas.AllFinal(1, schemas.Delivered, ""))
 					}
-					if err == nil {
-						mu.Lock()
-						ended[dst.Name+cl.Meta().ID]++
-						mu.Unlock()
+					if err != nil {
+						cl.Release(time.Now(), "fault")
+						continue
 					}
+					mu.Lock()
+					ended[dst.Name+cl.Meta().ID]++
+					mu.Unlock()
 				}
 			})
 		}
