@@ -362,7 +362,7 @@ func (a *app) console() http.Handler {
 	return console.New(console.Options{
 		Gatherer: a.registry, Exposer: a.vitals, Pages: a.pages, Token: func() string { return a.reloader.Current().Server.AdminToken.Reveal() },
 		Ready: a.ready, Reload: a.reload, Problems: problems, Status: a.status, Help: helpPages(), Canaries: consoleCanaries{a.canaries},
-		Registerer: a.registry, Spool: a.spool, Relay: a.relay, State: consoleState{a}, Tail: a.watcher.Tail, API: a.backlogAPI(), Demo: a.demo(),
+		Registerer: a.registry, Spool: a.spool, Shared: a.reloader.Current().Spool.Engine == config.EngineJetStream, Relay: a.relay, State: consoleState{a}, Tail: a.watcher.Tail, API: a.backlogAPI(), Demo: a.demo(),
 		AuditFile: dataFile(a.reloader.Current(), "audit.jsonl"), Version: versionText(), Now: a.now, Logger: a.log.With().Str("part", "console").Logger(),
 	})
 }

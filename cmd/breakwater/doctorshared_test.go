@@ -43,8 +43,7 @@ func TestDoctorOfSeveralGateways(t *testing.T) {
 			t.Errorf("nothing good of %s\n%s", check, renderExamination(r))
 		}
 	}
-	leader := cluster.Leader("breakwater")
-	cluster.Kill((leader + 1) % 3)
+	cluster.Kill((cluster.Leader("breakwater") + 1) % 3)
 	redis.Kill()
 	r = look()
 	if got := names(r); !slices.Equal(got, []string{"redis_unreachable"}) {
@@ -52,11 +51,6 @@ func TestDoctorOfSeveralGateways(t *testing.T) {
 	}
 	if !slices.ContainsFunc(r.Results, func(res doctor.Result) bool { return res.Name == "stream_unasked" && res.Status == doctor.Warning }) {
 		t.Errorf("the server that is away is not named\n%s", renderExamination(r))
-	}
-	cluster.Kill(leader)
-	r = look()
-	if got := names(r); !slices.Contains(got, "stream_quorum") || !slices.Contains(got, "gateway_not_ready") {
-		t.Errorf("%v\n%s", got, renderExamination(r))
 	}
 	for _, res := range r.Results {
 		if res.Status == doctor.Fault && (res.Cause == "" || res.Fix == "") {

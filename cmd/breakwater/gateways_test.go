@@ -267,7 +267,7 @@ func TestStreamAway(t *testing.T) {
 // A server that confirms before it syncs stops the start, with the key and the
 // fix; the override lets it pass, with a warning.
 func TestUnsyncedServerStopsTheStart(t *testing.T) {
-	cluster := natstest.Start(t, natstest.Options{Nodes: 1, SyncInterval: `"2m"`})
+	cluster := natstest.Start(t, natstest.Options{Nodes: 1, SyncInterval: "2m"})
 	g := newGateway(t, onStream(oneProject, cluster, ""))
 	g.launch()
 	<-g.done

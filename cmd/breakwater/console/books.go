@@ -18,6 +18,17 @@ type Books struct {
 	// far as it stayed the same over two readings: must be 0.
 	Unaccounted float64  `json:"unaccounted"`
 	Projects    []Ledger `json:"projects"`
+	// Shared says that other gateways put into the same spool and take out of
+	// it: InSpool is what this one put in less what it took out.
+	Shared bool `json:"-"`
+}
+
+// Rest is what InSpool is called.
+func (b Books) Rest() string {
+	if b.Shared {
+		return "put in the stream, less taken out"
+	}
+	return "in the spool"
 }
 
 // Sum adds the items of an outcome up; reason "" takes all reasons.
@@ -49,7 +60,7 @@ func (b Books) NoDocument() float64 { return b.Sum(schemas.Filtered, relay.NoDoc
 // items move the sum is off by a few: what counts is what stays.
 func (s *source) books(project string) Books {
 	all := remember(s, "books", freshLedger, func() Books {
-		b := Books{Projects: s.o.State.Outcomes()}
+		b := Books{Projects: s.o.State.Outcomes(), Shared: s.o.Shared}
 		ended := 0.0
 		for _, p := range b.Projects {
 			b.Received += p.Received
@@ -73,7 +84,7 @@ func (s *source) books(project string) Books {
 	if project == "" {
 		return all
 	}
-	one := Books{Unaccounted: all.Unaccounted, Projects: of(all.Projects, project, func(l Ledger) string { return l.Project })}
+	one := Books{Shared: all.Shared, Unaccounted: all.Unaccounted, Projects: of(all.Projects, project, func(l Ledger) string { return l.Project })}
 	for _, p := range one.Projects {
 		one.Received, one.Recovered, one.Requeued = p.Received, p.Recovered, p.Requeued
 		one.InSpool, one.ClientDiscarded = p.InSpool, p.ClientDiscarded

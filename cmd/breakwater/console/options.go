@@ -76,8 +76,10 @@ type Options struct {
 	// Canaries are the probes of doctor; nil offers none.
 	Canaries Canaries
 	Spool    Spool
-	Relay    Relay
-	State    State
+	// Shared says that other gateways work on the same spool.
+	Shared bool
+	Relay  Relay
+	State  State
 	// API are further paths of the JSON API and who answers there; they are
 	// guarded like the others, and in openapi.json, but bound bodies themselves.
 	API map[string]http.Handler

@@ -53,6 +53,9 @@ type overview struct {
 	Releases     []Release
 	Vitals       []Vital
 	Depth        int64
+	// Waiting is how many items wait: each once, or, in a spool that several
+	// gateways share, once for each destination.
+	Waiting float64
 }
 
 // Worst is the severity of the whole: "" when all is well.
@@ -69,6 +72,10 @@ func (s *server) overview() overview {
 	o := overview{
 		Spool: s.src.spool(), Books: s.src.books(""), Destinations: s.src.destinations(),
 		Errors: s.src.groups("", "recent", 5), Releases: s.src.releases(""), Vitals: s.src.vitals(""),
+	}
+	o.Waiting = o.Books.InSpool
+	if s.o.Shared {
+		o.Waiting = s.src.waiting()
 	}
 	for _, d := range o.Destinations {
 		o.Depth += d.Depth

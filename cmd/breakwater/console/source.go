@@ -84,6 +84,14 @@ func (s *source) spool() SpoolState {
 	return out
 }
 
+// waiting is how many items wait, counted for each destination.
+func (s *source) waiting() (items float64) {
+	for _, q := range s.stats().Queues {
+		items += float64(q.Items)
+	}
+	return items
+}
+
 // destinations joins the queues of the spool with the loop's state.
 func (s *source) destinations() []Destination {
 	st, now := s.stats(), s.o.Now()

@@ -75,7 +75,7 @@ func flow(b Books) template.HTML {
 	}
 	ends := []band{
 		{"delivered", "ok", b.Sum(schemas.Delivered, "")},
-		{"in the spool", "wait", b.InSpool},
+		{b.Rest(), "wait", b.InSpool},
 		{"no document", "dim", b.NoDocument()},
 		{"limited upstream", "warn", b.Limited()},
 		{"expired", "bad", b.Sum(schemas.Expired, "")},

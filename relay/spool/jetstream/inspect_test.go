@@ -14,9 +14,16 @@ import (
 )
 
 // faultsOf are the words that Inspect found, each once.
-func faultsOf(t *testing.T, cfg Config, dsts ...spool.Destination) (list []string) {
+func faultsOf(t *testing.T, cfg Config, dsts ...spool.Destination) []string {
 	t.Helper()
-	for _, f := range Inspect(t.Context(), cfg, dsts) {
+	return faultsWithin(t, time.Minute, cfg, dsts...)
+}
+
+func faultsWithin(t *testing.T, limit time.Duration, cfg Config, dsts ...spool.Destination) (list []string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	for _, f := range Inspect(ctx, cfg, dsts) {
 		t.Logf("%s: %s %s", f.Subject, f.Fault, f.Detail)
 		if f.Fault != "" && !slices.Contains(list, f.Fault) {
 			list = append(list, f.Fault)
@@ -83,7 +90,7 @@ func TestInspect(t *testing.T) {
 		t.Errorf("one server is away: %v", got)
 	}
 	c.Kill(1)
-	got = faultsOf(t, cfg)
+	got = faultsWithin(t, 3*time.Second, cfg) // it would wait longer for a leader
 	if !slices.Contains(got, FaultQuorum) {
 		t.Errorf("two servers are away: %v", got)
 	}
@@ -98,7 +105,7 @@ func TestInspect(t *testing.T) {
 
 // A server that confirms before it syncs is told apart from one that does not answer.
 func TestInspectUnsynced(t *testing.T) {
-	c := natstest.Start(t, natstest.Options{SyncInterval: `"1m"`})
+	c := natstest.Start(t, natstest.Options{SyncInterval: "1m"})
 	cfg := contractConfig(c, "unsynced", spooltest.Options{})
 	want(t, faultsOf(t, cfg), FaultUnsynced, FaultMissing)
 }
