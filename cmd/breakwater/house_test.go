@@ -106,16 +106,14 @@ func moveBroken(t *testing.T, g *gateway, kills int) {
 			}
 			return nil
 		})
-		time.Sleep(time.Duration(rand.IntN(250)) * time.Millisecond) // the moment of the kill: any will do
+		time.Sleep(time.Duration(rand.IntN(100)) * time.Millisecond) // the moment of the kill: any will do
 		g.kill()
 		if done() {
 			break
 		}
 		g.stdout.reset()
 	}
-	t.Log(time.Now().Format("15:04:05"), "killed")
 	g.start()
-	t.Log(time.Now().Format("15:04:05"), "ready")
 	eventually(t, 2*time.Minute, func() error {
 		if !done() {
 			return errors.New("records are still moving: " + g.stdout.String())
@@ -145,7 +143,6 @@ func TestMovingHouse(t *testing.T) {
 	for _, id := range ids {
 		want[id] = true
 	}
-	t.Log(time.Now().Format("15:04:05"), "filled")
 	stopPosting := make(chan struct{})
 	posted := make(chan map[string]bool)
 	go func() { // the door is open while records move
@@ -199,10 +196,8 @@ func TestMovingHouse(t *testing.T) {
 	moveBroken(t, g, kills)
 	deadAre(t, g, deadIDs)
 	balanced(t, g)
-	t.Log(time.Now().Format("15:04:05"), "relent")
 	up.Relent()
 	drained(t, g)
-	t.Log(time.Now().Format("15:04:05"), "drained")
 	times, _ := arrivals(up)
 	lost, twice := 0, 0
 	for id := range want {

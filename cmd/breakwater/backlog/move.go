@@ -19,8 +19,9 @@ import (
 const Moved = "moved"
 
 const (
-	// movePage is how many records are ended at a time: one fsync for all.
-	movePage = 256
+	// movePage is how many records are ended at a time: one fsync for all on
+	// disk, one walk in a stream.
+	movePage = 2048
 	// moveWorkers are as many appends at the same time: they share a commit.
 	moveWorkers = 32
 	// moveTries is how often a record is tried that the target refuses for

@@ -228,6 +228,7 @@ func (s *Spool) List(q spool.Query, fn func(spool.Entry) bool) error {
 		if enough(e.r.id) {
 			return false, nil
 		}
+		s.listed.Add(e.r.id, e.seq)
 		return fn(s.describe(e)), nil
 	})
 }
@@ -270,12 +271,40 @@ func (s *Spool) Open(id string) (*schemas.Record, error) {
 	return &schemas.Record{Meta: *m, Envelope: *env}, nil
 }
 
+// findListed looks for a record where it was listed last, nil when it is not
+// there any more: whoever reads what was listed would walk the stream for each.
+func (s *Spool) findListed(ctx context.Context, id string) *stored {
+	seq, ok := s.listed.Get(id)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	raw, err := s.recordStream.GetMsg(ctx, seq)
+	if err != nil {
+		return nil
+	}
+	p, err := decodePack(raw.Data)
+	if err != nil {
+		return nil
+	}
+	packs := []*pack{p}
+	all, err := s.marksOf(ctx, []got{{seq: seq, subject: raw.Subject, data: raw.Data}}, packs)
+	if err != nil || packs[0] == nil {
+		return nil
+	}
+	return waitingIn(packs[0], all[0], id)
+}
+
 // find looks for a record around the time of its id, then among those that
 // were stored once more, then among the dead letters.
 func (s *Spool) find(ctx context.Context, id string) (found *stored, err error) {
 	u, err := ulid.ParseStrict(id)
 	if err != nil {
 		return nil, spool.ErrNotFound
+	}
+	if r := s.findListed(ctx, id); r != nil {
+		return r, nil
 	}
 	late := ulid.Time(u.Time()).Add(2 * skew)
 	look := func(subjects, after string) error {

@@ -54,6 +54,7 @@ type Spool struct {
 	flushes   chan struct{} // bounds the flushes under way
 
 	stats    statistics
+	listed   *lru.Cache[string, uint64]   // where records were listed: message by id
 	looking  atomic.Bool                  // the keeper's look at the streams
 	doubtful *lru.Cache[string, struct{}] // see doubt
 
@@ -97,6 +98,10 @@ func Open(ctx context.Context, cfg Config) (*Spool, error) {
 	return s, nil
 }
 
+// maxListed bounds how many listed records' places are remembered, some 100
+// bytes each.
+const maxListed = 8192
+
 func newSpool(cfg Config) (*Spool, error) {
 	if cfg.URL == "" {
 		return nil, errors.New("no servers given")
@@ -114,6 +119,7 @@ func newSpool(cfg Config) (*Spool, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.listed, _ = lru.New[string, uint64](maxListed) // fails only for a size below 1
 	if s.observer == nil {
 		s.observer = nobody{}
 	}
