@@ -72,9 +72,10 @@
 //   - A gateway is killed. Appends that were not confirmed were not answered.
 //     Settlements of the last tenth of a second, and deliveries under way, are
 //     repeated by another gateway when the leases have run out: duplicates,
-//     never a loss. Between two steps of Bury or Retry a record may be both a
-//     dead letter and waiting: it is delivered, buried once more over itself, or
-//     retried under the same name.
+//     never a loss. Between two steps of Bury or Retry, and where a burial
+//     failed because no server answered, a record may be both a dead letter and
+//     waiting: it is delivered as well, buried once more over itself, or retried
+//     under the same name.
 //   - A server dies. The others elect a leader within seconds; appends wait for
 //     it up to ten seconds and are tried again under the same message id, which
 //     the servers recognise for two minutes. Acknowledgements that a dying

@@ -17,13 +17,13 @@ import (
 	"breakwater/schemas"
 )
 
-// Trouble in random order for ten seconds (ten minutes with BREAKWATER_LONG=1):
+// Trouble in random order for five seconds (ten minutes with BREAKWATER_LONG=1):
 // servers are killed, frozen and come back, one or two at a time; gateways are
 // killed, closed and replaced; records are settled, released and buried. At the
 // end everything that was acknowledged has been settled or lies buried, once
 // for each destination, and what was never appended never came.
 func TestTroubleInRandomOrder(t *testing.T) {
-	span := 10 * time.Second
+	span := 5 * time.Second
 	if os.Getenv("BREAKWATER_LONG") != "" {
 		span = 10 * time.Minute
 	}

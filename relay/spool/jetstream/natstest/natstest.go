@@ -39,7 +39,7 @@ type Options struct {
 	// {"ip", "netns", "exec", "n1"} or {"strace", "-f", "-o", "trace"} [nothing].
 	// It must become the server by exec, or end with it.
 	Prefix [][]string
-	// SyncInterval is JetStream's sync_interval [always].
+	// SyncInterval is JetStream's sync_interval, such as 2m [always].
 	SyncInterval string
 	// MaxPayload is the server's limit of a message in bytes [1 MiB, the server's own].
 	MaxPayload int
@@ -202,7 +202,7 @@ func (c *Cluster) configOf(n *node) string {
 	if o.MaxPayload > 0 {
 		fmt.Fprintf(&b, "max_payload: %d\n", o.MaxPayload)
 	}
-	fmt.Fprintf(&b, "jetstream {\n  store_dir: %q\n  sync_interval: %q\n  max_memory_store: 64MB\n  max_file_store: 4TB\n}\n", n.dir, o.SyncInterval)
+	fmt.Fprintf(&b, "jetstream {\n  store_dir: %q\n  sync_interval: %q\n  max_memory_store: 64MB\n  max_file_store: 4TB\n}\n", n.dir, strings.Trim(o.SyncInterval, `"`))
 	if o.Nodes > 1 {
 		fmt.Fprintf(&b, "cluster {\n  name: natstest\n  listen: %q\n  routes: [\n", n.address(n.routePort))
 		for _, other := range c.nodes {
