@@ -103,10 +103,18 @@ func (c *Control) sumUpShared(now time.Time) {
 			continue
 		}
 		c.metrics.summaries.WithLabelValues(ended.Project).Inc()
-		if err := c.opts.Fleet.Told(ctx, ended); err != nil {
+		if err := c.told(ended); err != nil {
 			c.opts.Log.Warn().Err(err).Str("project", ended.Project).Msg("storm summary may be stored twice")
 		}
 	}
+}
+
+// told says that a summary is stored. Storing may have taken long, so it has a
+// time of its own: what is not said in time is stored once more by another gateway.
+func (c *Control) told(ended ingest.EndedStorm) error {
+	ctx, cancel := context.WithTimeout(context.Background(), sweepTime)
+	defer cancel()
+	return c.opts.Fleet.Told(ctx, ended)
 }
 
 // stormOf is a storm of the fleet in this package's words. Whoever sums it

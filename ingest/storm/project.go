@@ -42,7 +42,9 @@ type project struct {
 }
 
 // storm is a fingerprint under suppression: from the first error suppressed
-// until none was for the length of a window.
+// until none was for the length of a window. Of one that all gateways count
+// together it holds what this gateway has decided alone meanwhile: they know of
+// the rest, and one of them sums it up.
 type storm struct {
 	id                         ID
 	key                        uint64
@@ -52,8 +54,6 @@ type storm struct {
 	project                    *ingest.Project
 	publicKey                  *ingest.Key
 	eventID                    string
-	// shared says that all gateways count it together and one of them sums it up.
-	shared bool
 }
 
 func newProject(name string, cfg Config) *project {
@@ -127,11 +127,11 @@ func (p *project) decide(o *occurrence, now time.Time, share int, shared *ingest
 		e.release = p.table.releaseIndex(o.release)
 	})
 	if at-e.windowStart >= p.window || at < e.windowStart-p.window {
-		e.windowStart, e.inWindow = at, 0
+		e.windowStart, e.inWindow, e.untold = at, 0, 0
 	}
 	e.inWindow++
 	st := p.storms[key]
-	if st != nil && (at-st.lastSuppressed >= p.window || st.shared != (shared != nil)) {
+	if st != nil && at-st.lastSuppressed >= p.window {
 		p.finish(st)
 		st = nil
 	}
@@ -157,11 +157,14 @@ func (p *project) decide(o *occurrence, now time.Time, share int, shared *ingest
 		}
 		if st == nil {
 			st = p.begin(e, o, at)
-			st.shared = shared != nil
 		}
 		st.lastSuppressed = at
 	}
-	if st != nil {
+	switch {
+	case shared != nil: // the others know of it
+	case st == nil:
+		e.untold++
+	default:
 		st.seen++
 		if v.forward {
 			st.forwarded++
@@ -200,20 +203,21 @@ func (p *project) begin(e *entry, o *occurrence, at int64) *storm {
 		id: o.id, key: e.key, title: e.title,
 		release: own(o.release), env: own(o.env), level: own(o.level),
 		start: e.windowStart, lastSuppressed: at,
-		seen: uint64(e.inWindow) - 1, forwarded: uint64(e.inWindow) - 1,
+		seen: uint64(e.untold), forwarded: uint64(e.untold),
 		project: o.project, publicKey: o.publicKey,
 	}
+	e.untold = 0
 	if len(p.storms) < maxStorms {
 		p.storms[e.key] = st
 	}
 	return st
 }
 
-// finish ends a storm; its summary waits for the next sweep. Of one that all
-// gateways share, it ends what this one knows of it.
+// finish ends a storm; its summary waits for the next sweep. There is none when
+// all gateways have decided on everything together.
 func (p *project) finish(st *storm) {
 	delete(p.storms, st.key)
-	if st.shared {
+	if st.seen == 0 {
 		return
 	}
 	if e := p.table.find(st.key); e != nil && st.title == "" {

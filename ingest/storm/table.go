@@ -21,6 +21,7 @@ type entry struct {
 	forwarded   uint64
 	windowStart int64  // nanoseconds
 	inWindow    uint32 // seen in the running window
+	untold      uint32 // those of them that passed and no storm has counted, nor another gateway
 	since       uint32 // suppressed since the last one that was forwarded
 	first, last uint32 // seconds
 	prev, next  uint32 // neighbours in its segment

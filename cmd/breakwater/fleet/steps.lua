@@ -64,21 +64,23 @@ take.i = function()
   end
 end
 
--- storm: w start of the window, n seen in it, s suppressed since the last that
--- passed, l when one was suppressed last, r the running storm
+-- storm: w start of the window, n seen in it, u those of them that no storm has
+-- counted, s suppressed since the last that passed, l when one was suppressed
+-- last, r the running storm
 take.s = function()
   local name, ends = key(), key()
   local window, first, one_in = number(), number(), number()
   local facts = {}
   for i = 1, 7 do facts[i] = text() end
   return function()
-    local h = redis.call('HMGET', name, 'w', 'n', 's', 'l', 'r')
-    local w, n, s, l, r = tonumber(h[1]), tonumber(h[2]) or 0, tonumber(h[3]) or 0, tonumber(h[4]), h[5]
-    if not w or now - w >= window or now < w - window then w, n = now, 0 end
+    local h = redis.call('HMGET', name, 'w', 'n', 's', 'l', 'r', 'u')
+    local w, n, s, l, r, u = tonumber(h[1]), tonumber(h[2]) or 0, tonumber(h[3]) or 0, tonumber(h[4]), h[5], tonumber(h[6]) or 0
+    if not w or now - w >= window or now < w - window then w, n, u = now, 0, 0 end
     n = n + 1
     local over = n - first
     local pass = over <= 0 or over % one_in == 0
-    if r and (not l or now - l >= window) then r = false end -- that one is over
+    if r == '' or not l or now - l >= window then r = false end -- none, or one that is over
+    if r and redis.call('EXISTS', r) == 0 then r = false end -- evicted: what it counted is lost
     local since = s
     if pass then
       s = 0
@@ -87,7 +89,8 @@ take.s = function()
       if not r then
         r = name .. ':' .. now
         redis.call('HSET', r, 'project', facts[1], 'fingerprint', facts[2], 'title', facts[3], 'release', facts[4],
-          'environment', facts[5], 'level', facts[6], 'key', facts[7], 'start', w, 'seen', n - 1, 'forwarded', n - 1)
+          'environment', facts[5], 'level', facts[6], 'key', facts[7], 'start', w, 'seen', u, 'forwarded', u)
+        u = 0
       end
       redis.call('ZADD', ends, now + window, r)
       redis.call('PEXPIRE', ends, window + 172800000)
@@ -97,8 +100,10 @@ take.s = function()
     if r then
       redis.call('HINCRBY', r, 'seen', 1)
       if pass then redis.call('HINCRBY', r, 'forwarded', 1) end
+    else
+      u = u + 1
     end
-    redis.call('HSET', name, 'w', w, 'n', n, 's', s, 'l', l or 0, 'r', r or '')
+    redis.call('HSET', name, 'w', w, 'n', n, 's', s, 'l', l or 0, 'r', r or '', 'u', u)
     redis.call('PEXPIRE', name, s > 0 and math.max(2 * window, 86400000) or 2 * window)
     return pass, {n, since}
   end
