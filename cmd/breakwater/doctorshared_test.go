@@ -20,6 +20,7 @@ import (
 // doctor follows its canaries to both, and finds nothing. Then a server
 // of the stream and Redis go away, and both are named.
 func TestDoctorOfSeveralGateways(t *testing.T) {
+	t.Parallel() // it mostly waits
 	cluster, redis := natstest.Start(t, natstest.Options{Nodes: 3}), redistest.Start(t)
 	up := listening(t, relaytest.Options{MaxRequests: 1 << 16})
 	config := onStream(strings.Replace(healthyConfig(up.DSN("7")), ", max_size: 1GiB", "", 1), cluster, "")

@@ -103,6 +103,7 @@ func (b *balancer) add(gs ...*gateway) {
 // under load through a balancer that tries nothing twice: no request is
 // refused, every report arrives once, and the books balance.
 func TestRollingUpgrade(t *testing.T) {
+	t.Parallel() // it mostly waits
 	cluster := natstest.Start(t, natstest.Options{Nodes: 1})
 	up := listening(t, relaytest.Options{MaxRequests: 1 << 20})
 	config := strings.Replace(onStream(toUpstream(up), cluster, ""), `admin_listen: "ADMIN"`, `admin_listen: "ADMIN", shutdown_delay: 1s`, 1)
@@ -195,6 +196,7 @@ func TestRollingUpgrade(t *testing.T) {
 // While nothing can be stored the door says so to clients and balancers, and
 // counts it; afterwards it goes on by itself.
 func TestStreamAway(t *testing.T) {
+	t.Parallel() // it mostly waits
 	cluster := natstest.Start(t, natstest.Options{Nodes: 1})
 	up := listening(t, relaytest.Options{})
 	g := newGateway(t, onStream(toUpstream(up), cluster, "")).start()

@@ -36,10 +36,11 @@ const (
 // first, oldest first, then dead letters, which stay such.
 //
 // Each record is adopted, and durable there, then noted, then ended here, a
-// page at a time. A kill between the first two, some milliseconds, leaves at
-// most moveWorkers records that are at both places and not noted: the next
-// start adopts them again, and they arrive twice, with the same event_id, where
-// the target cannot tell a repeat. At any other moment a kill costs nothing.
+// page at a time. A kill leaves at most moveWorkers records that are at both
+// places and not noted, those under way: the next start adopts them again. A
+// stream recognises them for two minutes; a disk, which has what was written
+// before the kill also where nobody was told, does not, and there they arrive
+// twice, with the same event_id. A kill costs nothing else.
 type Mover struct {
 	From Source
 	To   spool.Adopter
