@@ -37,6 +37,11 @@ type appending struct {
 	done chan error
 }
 
+// packSize is how many bytes of records go into a message. A quarter of the
+// servers' max_payload, which may change while they are in use, stays free for
+// headers; larger ones gain little and cost memory.
+func (s *Spool) packSize() int { return int(min(s.conn.MaxPayload()/4*3, 512<<10)) }
+
 // project is what this gateway stores for one project: one message is under
 // way, and what comes meanwhile goes into the next together. A second one is
 // under way when many wait, more only when what waits fills a message.
@@ -173,7 +178,7 @@ func (s *Spool) account(p *project, a *appending, in bool) {
 
 // enqueue puts a record in line and starts the project's publisher.
 func (s *Spool) enqueue(a *appending) error {
-	if len(a.data) > s.packSize {
+	if len(a.data) > s.packSize() {
 		return fmt.Errorf("appending: record of %d bytes is too large for a message", len(a.data))
 	}
 	s.mu.Lock()
@@ -191,7 +196,7 @@ func (s *Spool) enqueue(a *appending) error {
 	s.account(p, a, true)
 	p.queue = append(p.queue, a)
 	p.line += len(a.data)
-	if p.running == 0 || (p.running == 1 && len(p.queue) >= secondFrom) || (p.running < maxPublishers && p.line >= s.packSize) {
+	if p.running == 0 || (p.running == 1 && len(p.queue) >= secondFrom) || (p.running < maxPublishers && p.line >= s.packSize()) {
 		p.running++
 		s.wg.Add(1)
 		go s.publish(p)

@@ -1,13 +1,9 @@
 package jetstream
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"strconv"
-	"time"
 
 	"github.com/goccy/go-json"
 	"github.com/klauspost/compress/zstd"
@@ -65,6 +61,7 @@ type stored struct {
 	meta    []byte
 	env     []byte // nil when the last object is the envelope
 	size    int64  // bytes in the pack and in objects
+	broken  bool   // cannot be read; nothing else is known of it
 }
 
 type pack struct {
@@ -72,6 +69,7 @@ type pack struct {
 	project string
 	records []stored
 	size    int64 // bytes in memory
+	broken  int   // records that cannot be read
 }
 
 func appendBytes[T string | []byte](b []byte, v T) []byte {
@@ -92,18 +90,10 @@ func encodeRecord(rec *schemas.Record, targets []string, carried map[string]mark
 	if err != nil {
 		return nil, fmt.Errorf("encoding meta: %w", err)
 	}
-	b := appendBytes(make([]byte, 0, len(meta)+1024), rec.Meta.ID)
-	b = binary.AppendUvarint(b, uint64(len(targets)))
-	for _, t := range targets {
-		b = appendBytes(b, t)
+	b, err := appendHead(make([]byte, 0, len(meta)+1024), rec.Meta.ID, targets, carried)
+	if err != nil {
+		return nil, err
 	}
-	var marks []byte
-	if len(carried) > 0 {
-		if marks, err = json.Marshal(carried); err != nil {
-			return nil, fmt.Errorf("encoding marks: %w", err)
-		}
-	}
-	b = appendBytes(b, marks)
 	b = binary.AppendVarint(b, m.ReceivedAt.UnixMilli())
 	b = binary.AppendUvarint(b, uint64(max(m.Items(), 0)))
 	b = binary.AppendUvarint(b, uint64(len(objs)))
@@ -122,6 +112,23 @@ func encodeRecord(rec *schemas.Record, targets []string, carried map[string]mark
 	}
 	b = appendBytes(b, meta)
 	return appendEnvelope(append(b, 0), &rec.Envelope, number)
+}
+
+// appendHead writes what a record begins with.
+func appendHead(b []byte, id string, targets []string, carried map[string]mark) ([]byte, error) {
+	b = appendBytes(b, id)
+	b = binary.AppendUvarint(b, uint64(len(targets)))
+	for _, t := range targets {
+		b = appendBytes(b, t)
+	}
+	var marks []byte
+	if len(carried) > 0 {
+		var err error
+		if marks, err = json.Marshal(carried); err != nil {
+			return nil, fmt.Errorf("encoding marks: %w", err)
+		}
+	}
+	return appendBytes(b, marks), nil
 }
 
 // numbers gives each item that is an object its place among the objects.
@@ -205,188 +212,4 @@ func plain(life, project string, records ...[]byte) (b []byte, start int) {
 		b = appendBytes(b, r)
 	}
 	return b, start
-}
-
-type decoder struct {
-	b   []byte
-	bad bool
-}
-
-func (d *decoder) fail() { d.bad, d.b = true, nil }
-
-func (d *decoder) uvarint() uint64 {
-	v, n := binary.Uvarint(d.b)
-	if n <= 0 {
-		d.fail()
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-func (d *decoder) varint() int64 {
-	v, n := binary.Varint(d.b)
-	if n <= 0 {
-		d.fail()
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-func (d *decoder) bytes() []byte {
-	n := d.uvarint()
-	if n > uint64(len(d.b)) {
-		d.fail()
-		return nil
-	}
-	v := d.b[:n:n]
-	d.b = d.b[n:]
-	return v
-}
-
-func (d *decoder) byte() byte {
-	if len(d.b) == 0 {
-		d.fail()
-		return 0
-	}
-	v := d.b[0]
-	d.b = d.b[1:]
-	return v
-}
-
-func decodePack(data []byte) (*pack, error) {
-	if len(data) < len(magic) || string(data[:len(magic)]) != magic {
-		return nil, errVersion
-	}
-	d := decoder{b: data[len(magic):]}
-	switch d.byte() {
-	case plainPack:
-	case squeezedPack:
-		raw, err := unpacker.DecodeAll(d.b, nil)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", errMalformed, err)
-		}
-		d.b = raw
-	default:
-		return nil, errMalformed
-	}
-	p := &pack{size: int64(len(d.b)), life: string(d.bytes()), project: string(d.bytes())}
-	n := d.uvarint()
-	if n > uint64(len(d.b)) {
-		return nil, errMalformed
-	}
-	p.records = make([]stored, 0, n)
-	for range n {
-		r, err := decodeRecord(d.bytes())
-		if err != nil {
-			return nil, err
-		}
-		p.records = append(p.records, r)
-	}
-	if d.bad {
-		return nil, errMalformed
-	}
-	return p, nil
-}
-
-func decodeRecord(raw []byte) (stored, error) {
-	d := decoder{b: raw}
-	r := stored{id: string(d.bytes()), size: int64(len(raw))}
-	n := d.uvarint()
-	for i := uint64(0); i < n && !d.bad; i++ {
-		r.targets = append(r.targets, string(d.bytes()))
-	}
-	if marks := d.bytes(); len(marks) > 0 {
-		if err := json.Unmarshal(marks, &r.carried); err != nil {
-			return r, fmt.Errorf("%w: marks: %w", errMalformed, err)
-		}
-	}
-	r.recv, r.items = d.varint(), int64(d.uvarint())
-	n = d.uvarint()
-	for i := uint64(0); i < n && !d.bad; i++ {
-		o := object{name: string(d.bytes()), size: int64(d.uvarint())}
-		r.size += o.size
-		r.objects = append(r.objects, o)
-	}
-	r.meta = d.bytes()
-	if apart := d.byte(); apart == 0 {
-		r.env = d.b
-	}
-	if d.bad || r.env == nil && len(r.objects) == 0 {
-		return r, errMalformed
-	}
-	return r, nil
-}
-
-func (r *stored) decodeMeta() (*schemas.Meta, error) {
-	m := &schemas.Meta{}
-	if err := json.Unmarshal(r.meta, m); err != nil {
-		return nil, fmt.Errorf("%w: meta: %w", errMalformed, err)
-	}
-	m.ID = r.id
-	return m, nil
-}
-
-func (r *stored) received() time.Time { return time.UnixMilli(r.recv).UTC() }
-
-// envelope reads the record's envelope into memory of its own.
-func (r *stored) envelope(body func(object) schemas.Body) (*schemas.Envelope, error) {
-	raw := bytes.Clone(r.env)
-	if raw == nil {
-		rd, err := body(r.objects[len(r.objects)-1]).Open()
-		if err != nil {
-			return nil, err
-		}
-		defer rd.Close()
-		if raw, err = io.ReadAll(rd); err != nil {
-			return nil, err
-		}
-	}
-	return decodeEnvelope(raw, r.objects, body)
-}
-
-// decodeEnvelope reads an envelope; its bytes are used, not copied.
-func decodeEnvelope(raw []byte, objects []object, body func(object) schemas.Body) (*schemas.Envelope, error) {
-	d := decoder{b: raw}
-	env := &schemas.Envelope{Header: schemas.EmptyHeader()}
-	if raw := d.bytes(); len(raw) > 0 {
-		o, err := schemas.ParseObject(raw)
-		if err != nil {
-			return nil, fmt.Errorf("%w: envelope header: %w", errMalformed, err)
-		}
-		env.Header = schemas.EnvelopeHeader{Object: o}
-	}
-	n := d.uvarint()
-	if n > uint64(len(d.b)) {
-		return nil, errMalformed
-	}
-	env.Items = make([]schemas.Item, 0, min(n, 1024))
-	for range n {
-		o, err := schemas.ParseObject(d.bytes())
-		if err != nil {
-			return nil, fmt.Errorf("%w: item header: %w", errMalformed, err)
-		}
-		it := schemas.Item{Header: schemas.ItemHeader{Object: o, Length: -1}}
-		it.Header.Type, _ = o.String("type")
-		if v, ok := o.Get("length"); ok {
-			if l, err := strconv.ParseInt(string(v), 10, 64); err == nil && l >= 0 {
-				it.Header.Length = l
-			}
-		}
-		if d.byte() == 0 {
-			it.Payload = schemas.Bytes(d.bytes())
-		} else {
-			i := d.uvarint()
-			if i >= uint64(len(objects)) {
-				return nil, errMalformed
-			}
-			it.Payload = body(objects[i])
-		}
-		env.Items = append(env.Items, it)
-	}
-	if d.bad {
-		return nil, errMalformed
-	}
-	return env, nil
 }

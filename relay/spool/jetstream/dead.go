@@ -2,9 +2,9 @@ package jetstream
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 
 	"github.com/goccy/go-json"
@@ -12,7 +12,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"breakwater/relay/spool"
-	"breakwater/schemas"
 )
 
 // deadNote is what a dead letter knows beside its record, in a header.
@@ -56,43 +55,26 @@ func (s *Spool) putDead(ctx context.Context, r *stored, project string, dst spoo
 	return err
 }
 
-// again encodes a record anew, for other destinations.
+// again encodes a record anew, for other destinations. What is in it is copied
+// as it is: one that cannot be read can be buried.
 func (r *stored) again(targets []string, carried map[string]mark) ([]byte, error) {
-	m, err := r.decodeMeta()
+	b, err := appendHead(make([]byte, 0, len(r.meta)+len(r.env)+1024), r.id, targets, carried)
 	if err != nil {
 		return nil, err
 	}
-	rec := &schemas.Record{Meta: *m}
-	objs := map[int]object{}
+	b = binary.AppendVarint(b, r.recv)
+	b = binary.AppendUvarint(b, uint64(r.items))
+	b = binary.AppendUvarint(b, uint64(len(r.objects)))
+	for _, o := range r.objects {
+		b = appendBytes(b, o.name)
+		b = binary.AppendUvarint(b, uint64(o.size))
+	}
+	b = appendBytes(b, r.meta)
 	if r.env == nil {
-		for i, o := range r.objects[:len(r.objects)-1] {
-			objs[i] = o
-			rec.Envelope.Items = append(rec.Envelope.Items, schemas.Item{}) // only their objects are named
-		}
-		objs[whole] = r.objects[len(r.objects)-1]
-		return encodeRecord(rec, targets, carried, objs)
+		return append(b, 1), nil
 	}
-	env, err := r.envelope(func(o object) schemas.Body { return named{o} })
-	if err != nil {
-		return nil, err
-	}
-	rec.Envelope = *env
-	for i := range env.Items {
-		if b, ok := env.Items[i].Payload.(named); ok {
-			objs[i] = b.object
-		}
-	}
-	return encodeRecord(rec, targets, carried, objs)
+	return append(append(b, 0), r.env...), nil
 }
-
-// named is a payload that is only passed on by its name.
-type named struct{ object }
-
-// Size is the payload's length in bytes.
-func (n named) Size() int64 { return n.size }
-
-// Open fails: nobody reads it.
-func (named) Open() (io.ReadCloser, error) { return nil, errMalformed }
 
 func parseLetter(g got) (*letter, error) {
 	p, err := decodePack(g.data)
@@ -150,21 +132,18 @@ func (s *Spool) retryLetter(ctx context.Context, l *letter) (bool, error) {
 		msg.Data = encodePack(home.life, l.project, raw)
 	}
 	msg.Header = nats.Header{jetstream.MsgIDHeader: {"again/" + l.id + "/" + token(l.dst.Name) + "/" + strconv.FormatUint(l.seq, 10)}}
-	meta, err := l.decodeMeta()
-	if err != nil {
-		return false, err
-	}
-	ack, _, err := s.confirm(msg, func() bool { return ctx.Err() == nil })
+	ack, repeated, err := s.confirm(msg, func() bool { return ctx.Err() == nil })
 	if err != nil {
 		return false, err
 	}
 	s.touch()
+	if home == nil && (repeated || !ack.Duplicate) { // else another gateway did it at the same time, and told of it
+		s.observer.Requeued(l.metaOr(l.project))
+	}
 	if err := s.noteAgain(ctx, l, ack.Sequence); err != nil {
 		return true, err
 	}
-	if home == nil {
-		s.observer.Requeued(meta)
-	} else {
+	if home != nil {
 		s.mu.Lock()
 		s.decide(home, marks{place{i, ""}: {Kind: kindMoved, To: ack.Sequence}}, true)
 		s.mu.Unlock()

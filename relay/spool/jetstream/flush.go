@@ -134,14 +134,14 @@ func (s *Spool) flush(ctx context.Context, m *message) {
 		default:
 			data, encErr := m.marks.encode()
 			stateSeq, sent := m.stateSeq, m.unstored
-			m.unstored = map[place]struct{}{}
+			m.unstored, m.storing = map[place]struct{}{}, sent
 			s.mu.Unlock()
-			if err = encErr; err != nil {
-				break
-			}
 			var seq uint64
-			seq, err = s.writeMarks(ctx, m.seq, data, stateSeq)
+			if err = encErr; err == nil {
+				seq, err = s.writeMarks(ctx, m.seq, data, stateSeq)
+			}
 			s.mu.Lock()
+			m.storing = nil
 			if err == nil {
 				m.stateSeq = seq
 			} else {
@@ -159,8 +159,12 @@ func (s *Spool) flush(ctx context.Context, m *message) {
 	s.mu.Lock()
 	s.flushed(m, err)
 	s.mu.Unlock()
-	if away(err) && s.ctx.Err() == nil {
+	switch {
+	case err == nil || s.ctx.Err() != nil:
+	case away(err):
 		s.log.Debug().Err(err).Uint64("message", m.seq).Msg("decisions are not stored yet")
+	default:
+		s.log.Warn().Err(err).Uint64("message", m.seq).Msg("decisions cannot be stored, which is tried again; a kill before that repeats deliveries")
 	}
 }
 

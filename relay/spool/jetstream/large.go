@@ -165,7 +165,7 @@ func (s *Spool) putLarge(ctx context.Context, rec *schemas.Record) (map[int]obje
 	slices.SortFunc(inline, func(a, b int) int { return int(env.Items[b].Payload.Size() - env.Items[a].Payload.Size()) })
 	for _, i := range inline {
 		size := int(env.Items[i].Payload.Size())
-		if total <= s.packSize || size < objectPart {
+		if total <= s.packSize() || size < objectPart {
 			break
 		}
 		if err := s.putItem(ctx, rec, i, objs); err != nil {
@@ -173,7 +173,7 @@ func (s *Spool) putLarge(ctx context.Context, rec *schemas.Record) (map[int]obje
 		}
 		total -= size
 	}
-	if total <= s.packSize {
+	if total <= s.packSize() {
 		return objs, nil
 	}
 	raw, err := appendEnvelope(nil, env, numbers(env, objs))

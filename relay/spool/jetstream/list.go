@@ -32,14 +32,7 @@ type entry struct {
 	mark    mark
 }
 
-// meta reads the record's meta; one that cannot be read has its id only.
-func (e entry) meta() *schemas.Meta {
-	m, err := e.r.decodeMeta()
-	if err != nil {
-		return &schemas.Meta{ID: e.r.id, Project: e.dst.Project}
-	}
-	return m
-}
+func (e entry) meta() *schemas.Meta { return e.r.metaOr(e.dst.Project) }
 
 // pages reads a stream page by page, from the place of an id if one is given.
 func (s *Spool) pages(ctx context.Context, stream, subjects, after string, page func([]got) (bool, error)) error {
@@ -175,8 +168,8 @@ func (s *Spool) walkDead(ctx context.Context, q spool.Query, fn func(*letter, *s
 			if err != nil || (only != nil && !only[l.id]) || (q.After != "" && l.id <= q.After) {
 				continue
 			}
-			m, err := l.decodeMeta()
-			if err != nil || (q.EventID != "" && m.EventID != q.EventID) {
+			m := l.metaOr(l.project)
+			if q.EventID != "" && m.EventID != q.EventID {
 				continue
 			}
 			if more, err := fn(l, m); err != nil || !more {

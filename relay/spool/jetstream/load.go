@@ -39,12 +39,29 @@ func (s *Spool) load(ctx context.Context, seq uint64, subject string, data []byt
 		}
 		m.users++
 		s.mu.Unlock()
+		if p.broken > 0 {
+			s.noteDamage(seq, p.broken, "records of a message cannot be read; the message stays in the stream")
+		}
 	}
 	if err := s.joinMarks(ctx, m); err != nil {
 		s.letGo(m)
 		return nil, err
 	}
 	return m, nil
+}
+
+// noteDamage counts what cannot be read, once for each message, and says so.
+func (s *Spool) noteDamage(seq uint64, n int, what string) {
+	s.mu.Lock()
+	_, known := s.bad.in[seq]
+	if !known {
+		s.bad.add(seq)
+		s.damaged += int64(n)
+	}
+	s.mu.Unlock()
+	if !known {
+		s.log.Error().Uint64("message", seq).Int("records", n).Msg(what)
+	}
 }
 
 // unload ends a load. Under mu.

@@ -18,6 +18,7 @@ type message struct {
 	*pack
 	marks    marks              // what is known of its records
 	unstored map[place]struct{} // marks the servers do not have yet
+	storing  map[place]struct{} // marks on their way to the servers
 	stateSeq uint64             // of the marks the servers have, 0 when none were seen
 	left     []int              // destinations to go, per record
 	metas    []*schemas.Meta    // read when needed
@@ -59,18 +60,17 @@ func newMessage(seq uint64, subject string, p *pack) *message {
 	}
 	for i := range p.records {
 		m.left[i] = len(p.records[i].targets)
+		if p.records[i].broken {
+			m.left[i] = 1 // nobody ends it, and so the message stays to be looked at
+		}
 	}
 	return m
 }
 
-// meta reads a record's meta. One that cannot be read has what the pack knows.
+// meta reads a record's meta, once.
 func (m *message) meta(i int) *schemas.Meta {
 	if m.metas[i] == nil {
-		meta, err := m.records[i].decodeMeta()
-		if err != nil {
-			meta = &schemas.Meta{ID: m.records[i].id, Project: m.project, ReceivedAt: m.records[i].received(), Destinations: m.records[i].targets}
-		}
-		m.metas[i] = meta
+		m.metas[i] = m.records[i].metaOr(m.project)
 	}
 	return m.metas[i]
 }
@@ -90,11 +90,16 @@ func (m *message) complete() bool {
 	return true
 }
 
-// hasUnstored says that this gateway has a part in how a record ended.
-func (m *message) hasUnstored(i int) bool {
-	for p := range m.unstored {
-		if p.i == i {
-			return true
+// ours says that this gateway completes a record which ends with what the
+// servers know: it has an end of it that they do not know. Where they know all,
+// whoever stored the last one told of it, also when the answer to this gateway's
+// own part was lost or is not here yet.
+func (m *message) ours(i int, theirs marks) bool {
+	for _, own := range []map[place]struct{}{m.unstored, m.storing} {
+		for p := range own {
+			if p.i == i && m.marks[p].ended() && !theirs[p].ended() {
+				return true
+			}
 		}
 	}
 	return false
@@ -192,7 +197,7 @@ func (s *Spool) decide(m *message, add marks, unstored bool) (told []settlement,
 		}
 	}
 	for _, i := range ended {
-		if unstored || m.hasUnstored(i) { // else whoever stored the last mark has told of it
+		if unstored || m.ours(i, add) { // else whoever stored the last mark has told of it
 			told = append(told, s.settled(m, i))
 		}
 	}

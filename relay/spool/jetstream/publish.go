@@ -47,7 +47,7 @@ func (s *Spool) take(p *project) []*appending {
 	n, size := 0, 0
 	for n < len(p.queue) && n < maxPacked {
 		size += len(p.queue[n].data)
-		if n > 0 && size > s.packSize {
+		if n > 0 && size > s.packSize() {
 			break
 		}
 		n++
@@ -119,11 +119,15 @@ func (s *Spool) confirm(msg *nats.Msg, wanted func() bool) (ack *jetstream.PubAc
 		if s.ctx.Err() != nil {
 			return nil, try > 0, spool.ErrClosed
 		}
-		if full := asFull(err); full != nil {
-			return nil, try > 0, full
+		full := asFull(err)
+		if try > 0 && (full != nil || !away(err)) { // the try before may have been stored
+			return nil, true, &spool.FullError{Why: "unavailable", After: retryAfter, Err: err}
+		}
+		if full != nil {
+			return nil, false, full
 		}
 		if !away(err) {
-			return nil, try > 0, fmt.Errorf("storing: %w", err)
+			return nil, false, fmt.Errorf("storing: %w", err)
 		}
 		if errors.Is(err, context.DeadlineExceeded) || try > 5 {
 			s.lost(err) // this one goes on trying, others need not begin

@@ -22,6 +22,7 @@ type queue struct {
 	parked   map[uint64]time.Time // messages put off at the server, and until when
 	pulling  bool
 	consumer jetstream.Consumer // nil until it is known
+	found    time.Time          // when it became known
 	wake     chan struct{}      // closed and replaced when something changed
 }
 
@@ -146,12 +147,17 @@ func (s *Spool) pull(q *queue) {
 			err = s.pullSome(q, consumer)
 		}
 		if err != nil && s.ctx.Err() == nil {
-			if !away(err) && !errors.Is(err, jetstream.ErrNoHeartbeat) {
+			known := away(err) || errors.Is(err, jetstream.ErrNoHeartbeat)
+			if !known {
 				s.log.Warn().Err(err).Stringer("destination", q.dst).Msg("getting records from the stream failed")
-				s.mu.Lock()
-				q.consumer = nil
-				s.mu.Unlock()
 			}
+			s.mu.Lock()
+			// One that was removed looks like one whose leader is away: now and
+			// then it is looked for, and made where it is missing.
+			if !known || time.Since(q.found) > pullWait {
+				q.consumer = nil
+			}
+			s.mu.Unlock()
 			pause(s.ctx, 200*time.Millisecond)
 		}
 	}
@@ -172,7 +178,7 @@ func (s *Spool) consumerOf(ctx context.Context, q *queue) (jetstream.Consumer, e
 		return nil, err
 	}
 	s.mu.Lock()
-	q.consumer = c
+	q.consumer, q.found = c, time.Now()
 	s.mu.Unlock()
 	return c, nil
 }
@@ -248,10 +254,7 @@ func (s *Spool) deliver(q *queue, msg jetstream.Msg) {
 		_ = msg.NakWithDelay(s.cfg.times.nakMost) // else it comes when the lease runs out
 		return
 	case errors.Is(err, errMalformed):
-		s.mu.Lock()
-		s.damaged++
-		s.mu.Unlock()
-		s.log.Error().Err(err).Uint64("message", seq).Msg("a message cannot be read by this version; it is left to others")
+		s.noteDamage(seq, 1, "a message cannot be read by this version; it is left to others")
 		_ = msg.NakWithDelay(s.cfg.times.nakMost) // else it comes when the lease runs out
 		return
 	case err != nil:

@@ -43,9 +43,8 @@ type Spool struct {
 
 	recordStream, deadStream, stateStream jetstream.Stream
 
-	dir      string
-	ownDir   bool // dir is temporary
-	packSize int  // most bytes of a message
+	dir    string
+	ownDir bool // dir is temporary
 
 	ctx       context.Context // ends with Close
 	cancel    context.CancelFunc
@@ -75,6 +74,7 @@ type Spool struct {
 	adds     []addition
 	damaged  int64
 	removed  recent // messages that were removed, for walks that read them before
+	bad      recent // messages with what cannot be read
 	chores   int    // removals of payloads under way
 }
 
@@ -163,9 +163,6 @@ func (s *Spool) open(ctx context.Context) (silent []string, err error) {
 	if err := s.prepare(ctx, s.limits); err != nil {
 		return nil, err
 	}
-	// A quarter of a message stays free for its headers and for what a commit
-	// group is worth: larger ones gain little and cost memory.
-	s.packSize = int(min(s.conn.MaxPayload()/4*3, 512<<10))
 	if s.cfg.Registerer != nil {
 		if err := s.metrics.register(s.cfg.Registerer, s); err != nil {
 			return nil, err

@@ -73,7 +73,7 @@ func (s *Spool) prepare(ctx context.Context, l spool.Limits) error {
 	}{{records, &s.recordStream}, {dead, &s.deadStream}, {state, &s.stateStream}} {
 		var stream jetstream.Stream
 		if err := s.retry(ctx, func(ctx context.Context) (err error) {
-			stream, err = s.js.CreateOrUpdateStream(ctx, c.StreamConfig)
+			stream, err = s.makeStream(ctx, c.StreamConfig)
 			return err
 		}); err != nil {
 			var api *jetstream.APIError
@@ -99,6 +99,35 @@ func (s *Spool) prepare(ctx context.Context, l spool.Limits) error {
 		}
 		return nil
 	})
+}
+
+// makeStream makes a stream, or gives the one that is there its limits.
+//
+// The bound on the messages of a subject is never lowered: the servers would
+// remove the oldest beyond it, also from a stream that refuses what is new.
+//
+// A stream begins with a sequence of its own, the time in microseconds, so that
+// no two messages ever have the same one, also where somebody removed the
+// stream: marks, dead letters and gateways in use still name the old ones.
+func (s *Spool) makeStream(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
+	old, err := s.js.Stream(ctx, c.Name)
+	switch {
+	case err == nil:
+		was := old.CachedInfo().Config
+		c.FirstSeq = was.FirstSeq
+		if c.Discard == jetstream.DiscardNew {
+			c.MaxMsgsPerSubject = max(c.MaxMsgsPerSubject, was.MaxMsgsPerSubject)
+		}
+		return s.js.UpdateStream(ctx, c)
+	case !errors.Is(err, jetstream.ErrStreamNotFound):
+		return nil, err
+	}
+	c.FirstSeq = uint64(time.Now().UnixMicro())
+	stream, err := s.js.CreateStream(ctx, c)
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another gateway was first
+		return s.makeStream(ctx, c)
+	}
+	return stream, err
 }
 
 // retry repeats what the servers cannot do now (no leader, no answer) until

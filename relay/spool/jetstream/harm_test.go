@@ -1,0 +1,177 @@
+package jetstream
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"breakwater/relay/spool"
+	"breakwater/relay/spool/jetstream/natstest"
+)
+
+// A bound that is lowered takes nothing away that was confirmed.
+func TestLowerLimitsKeepWhatIsStored(t *testing.T) {
+	c := natstest.Start(t, natstest.Options{})
+	s := solo(t, c, newPlace(), func(c *Config) { c.MaxSize = 64 << 20 })
+	var all []string
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for i := range 1 {
+		wg.Go(func() {
+			for k := range 1200 {
+				rec := record([]string{"a"}, fmt.Sprintf("%d/%d", i, k))
+				if err := s.Append(t.Context(), rec); err != nil {
+					t.Errorf("append: %v", err)
+					return
+				}
+				mu.Lock()
+				all = append(all, rec.Meta.ID)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	before := s.recordStream
+	info, err := before.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := s.limits
+	l.MaxSize = 2 << 20
+	if err := s.prepare(t.Context(), l); err != nil {
+		t.Logf("prepare: %v", err)
+	}
+	after, err := before.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after.State.Msgs != info.State.Msgs {
+		t.Fatalf("of %d messages %d are left after the limits were lowered", info.State.Msgs, after.State.Msgs)
+	}
+}
+
+// A consumer that somebody removed is made again.
+func TestConsumerThatWasRemoved(t *testing.T) {
+	c := natstest.Start(t, natstest.Options{})
+	s := solo(t, c, newPlace(), nil)
+	append1(t, s, "one")
+	_ = claimOf(t, s, dstA).Settle(nil)
+	if err := s.js.DeleteConsumer(t.Context(), s.names.records(), s.names.consumer(dstA)); err != nil {
+		t.Fatal(err)
+	}
+	append1(t, s, "two")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := s.Claim(ctx, spool.Destination{Project: "shop", Name: "a"}); err != nil {
+		t.Fatalf("no record came after the consumer was removed: %v", err)
+	}
+}
+
+// What is damaged in a message harms no other record of it, and a record that
+// cannot be read can be buried and dropped.
+func TestDamagedRecordHarmsNoOther(t *testing.T) {
+	c := natstest.Start(t, natstest.Options{})
+	s := solo(t, c, newPlace(), nil)
+	var raw [][]byte
+	for _, text := range []string{"one", "two", "three"} {
+		rec := record([]string{"a"}, text)
+		rec.Meta.ID = s.newID()
+		raw = append(raw, encoded(t, rec, nil))
+	}
+	raw[0] = raw[0][:10]           // nothing of it can be read
+	r, err := decodeRecord(raw[1]) // its envelope cannot
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw[1] = raw[1][:len(raw[1])-len(r.env)+3]
+	data, _ := plain("life", "shop", raw...)
+	if _, err := s.js.PublishMsg(t.Context(), &nats.Msg{Subject: s.names.packOf("shop"), Data: data}); err != nil {
+		t.Fatal(err)
+	}
+	bad, good := claimOf(t, s, dstA), claimOf(t, s, dstA)
+	if _, err := bad.Envelope(); err == nil {
+		t.Fatal("a damaged envelope was read")
+	}
+	if err := bad.Bury("unreadable"); err != nil {
+		t.Fatalf("burying what cannot be read: %v", err)
+	}
+	if env, err := good.Envelope(); err != nil || len(env.Items) != 1 {
+		t.Fatalf("its neighbour: %v", err)
+	}
+	if err := good.Settle(nil); err != nil {
+		t.Fatal(err)
+	}
+	s.Tick()
+	st := s.Stats()
+	if st.Damaged != 1 || len(st.Queues) != 1 || st.Queues[0].Dead != 1 || st.Queues[0].Records != 0 {
+		t.Fatalf("after it: %+v", st)
+	}
+	if n, err := s.Drop(spool.Query{Dead: true}); n != 1 || err != nil {
+		t.Fatalf("dropped %d: %v", n, err)
+	}
+}
+
+// Where somebody removed the stream of records, a new one's messages are not
+// taken for those that marks and gateways remember.
+func TestStreamThatWasRemoved(t *testing.T) {
+	c := natstest.Start(t, natstest.Options{})
+	place := newPlace()
+	s := solo(t, c, place, nil)
+	append1(t, s, "old")
+	_ = claimOf(t, s, dstA).Settle(nil)
+	s.Tick() // its mark is stored
+	old := claimOf(t, s, dstB)
+	if err := s.js.DeleteStream(t.Context(), s.names.records()); err != nil {
+		t.Fatal(err)
+	}
+	other := solo(t, c, place, nil)
+	id := append1(t, other, "new")
+	_ = old.Settle(nil)
+	s.Tick()
+	for _, dst := range []spool.Destination{dstA, dstB} {
+		if got := claimOf(t, other, dst); got.Meta().ID != id {
+			t.Fatalf("%s got %s, want %s", dst, got.Meta().ID, id)
+		}
+	}
+}
+
+// A record whose marks come from two gateways settles once: whoever stores the
+// last of them tells, also when the answer to the other's part was lost or is
+// not here yet.
+func TestWhoTells(t *testing.T) {
+	rec := record([]string{"a", "b"}, "x")
+	rec.Meta.ID = "01KB0000000000000000000000"
+	ended := mark{Kind: kindDone}
+	a, b := place{0, "a"}, place{0, "b"}
+	for name, tc := range map[string]struct {
+		unstored, storing []place
+		theirs            marks
+		tells             bool
+	}{
+		"ours is on its way and will not be taken": {storing: []place{a}, theirs: marks{b: ended}, tells: true},
+		"ours waits to be stored":                  {unstored: []place{a}, theirs: marks{b: ended}, tells: true},
+		"ours was stored, and its answer lost":     {unstored: []place{a}, theirs: marks{a: ended, b: ended}},
+		"ours was stored, and its answer is late":  {storing: []place{a}, theirs: marks{a: ended, b: ended}},
+	} {
+		s := &Spool{life: "another"} // so that nothing else is asked
+		m := newMessage(1, "", &pack{project: "shop", records: []stored{{id: rec.Meta.ID, targets: []string{"a", "b"}}}})
+		m.apply(marks{a: ended}, true)
+		m.unstored, m.storing = setOf(tc.unstored), setOf(tc.storing)
+		told, _ := s.decide(m, tc.theirs, false)
+		if (len(told) == 1) != tc.tells {
+			t.Errorf("%s: told %d", name, len(told))
+		}
+	}
+}
+
+func setOf(list []place) map[place]struct{} {
+	m := map[place]struct{}{}
+	for _, p := range list {
+		m[p] = struct{}{}
+	}
+	return m
+}
