@@ -76,8 +76,10 @@ type StepQuota struct {
 	Key   string // with the period's name and start; "" for none
 	Limit int64
 	// Known is what this gateway last heard was used in all, New what it has
-	// counted alone since: neither is lost with the store.
-	Known, New int64
+	// counted alone since: neither is lost with the store. Told is how much it had
+	// counted alone since its start that was told and answered before: by it New is
+	// counted once when it is told again because no answer came.
+	Known, New, Told int64
 	// Until is the end of the period.
 	Until time.Time
 }

@@ -77,6 +77,13 @@ const (
 	Month Period = "month"
 )
 
+func (p Period) other() Period {
+	if p == Day {
+		return Month
+	}
+	return Day
+}
+
 // Quota is how many items of a category a project may have accepted in a
 // calendar period. Limit 0 refuses the category altogether.
 type Quota struct {

@@ -37,10 +37,13 @@ type quotaCount struct {
 	Day        int64            `json:"day"`
 	MonthStart time.Time        `json:"month_start"`
 	Month      int64            `json:"month"`
+	// DayAlone and MonthAlone are what other gateways may not know of yet.
+	DayAlone   int64 `json:"day_alone,omitempty"`
+	MonthAlone int64 `json:"month_alone,omitempty"`
 }
 
-func loadQuotas(path string, log zerolog.Logger) *quotas {
-	q := &quotas{path: path, log: log, counters: map[counterID]*counter{}}
+func loadQuotas(path string, shared bool, log zerolog.Logger) *quotas {
+	q := &quotas{path: path, shared: shared, log: log, counters: map[counterID]*counter{}}
 	if path == "" {
 		return q
 	}
@@ -69,9 +72,10 @@ func (q *quotas) parse(raw []byte) error {
 		return fmt.Errorf("reading quota file: version %d, want %d", f.Version, fileVersion)
 	}
 	for _, c := range f.Counters {
+		alone := pair{min(max(c.DayAlone, 0), max(c.Day, 0)), min(max(c.MonthAlone, 0), max(c.Month, 0))}
 		q.counters[counterID{c.Project, c.Category}] = &counter{
-			dayStart: c.DayStart.UTC(), day: max(c.Day, 0),
-			monthStart: c.MonthStart.UTC(), month: max(c.Month, 0),
+			dayStart: c.DayStart.UTC(), monthStart: c.MonthStart.UTC(),
+			heard: pair{max(c.Day, 0) - alone.day, max(c.Month, 0) - alone.month}, alone: alone,
 		}
 	}
 	return nil
@@ -83,8 +87,12 @@ func (q *quotas) snapshot() quotaFile {
 	defer q.mu.Unlock()
 	for id, c := range q.counters {
 		c.mu.Lock()
-		if c.month > 0 || c.day > 0 {
-			f.Counters = append(f.Counters, quotaCount{id.project, id.category, c.dayStart, c.day, c.monthStart, c.month})
+		if day, month := c.used(Day), c.used(Month); month > 0 || day > 0 {
+			count := quotaCount{Project: id.project, Category: id.category, DayStart: c.dayStart, Day: day, MonthStart: c.monthStart, Month: month}
+			if q.shared {
+				count.DayAlone, count.MonthAlone = day-c.heard.day, month-c.heard.month
+			}
+			f.Counters = append(f.Counters, count)
 		}
 		c.mu.Unlock()
 	}

@@ -111,11 +111,11 @@ func (s itemSteps) Plan(b *ingest.Batch, q *ingest.Ballot) {
 			step.Rate, step.Burst = rate.gcra.rate, int64(rate.gcra.burst)
 		}
 		if counted {
-			known, fresh, ok := quota.counter.offer(quota.quota, now, n)
+			o, ok := quota.counter.offer(quota.quota, now, n)
 			if !ok {
 				continue
 			}
-			step.Quota = stepQuota(name, u.category, quota.quota, now, known, fresh)
+			step.Quota = stepQuota(name, u.category, quota.quota, now, o)
 		}
 		i := q.Add(first, step)
 		if u.carries && i >= 0 {
@@ -160,6 +160,9 @@ func (s itemSteps) Judge(b *ingest.Batch, q *ingest.Ballot) *ingest.Rejection {
 	return nil
 }
 
+// settleAtOnce bounds what Settle asks in one message.
+const settleAtOnce = 200
+
 // Settle tells the fleet what was counted of quotas while it was away. Call it
 // when it is back, so that it does not give away what is used up already.
 func (l *Limiter) Settle(now time.Time) {
@@ -168,29 +171,37 @@ func (l *Limiter) Settle(now time.Time) {
 		step ingest.Step
 	}
 	var list []open
-	var steps []ingest.Step
+	ask := func() {
+		steps := make([]ingest.Step, len(list))
+		for i, o := range list {
+			steps[i] = o.step
+		}
+		answers, ok := l.opts.Fleet.Ask(steps)
+		for i, o := range list {
+			used := int64(0)
+			if ok {
+				used = answers[i].Used
+			}
+			o.counter.learn(o.quota.Period, now, o.step.Quota.New, 0, used, ok)
+		}
+		list = list[:0]
+	}
 	for name, p := range l.state.Load().projects {
 		for cat, q := range p.quota {
-			if known, fresh, ok := q.counter.offer(q.quota, now, 0); ok {
-				step := ingest.Step{Kind: ingest.StepItems, After: ingest.Always, Key: name + ":" + string(cat), Quota: stepQuota(name, cat, q.quota, now, known, fresh)}
-				list, steps = append(list, open{q, step}), append(steps, step)
+			told, _ := q.counter.offer(q.quota, now, 0)
+			step := ingest.Step{Kind: ingest.StepItems, After: ingest.Always, Key: name + ":" + string(cat), Quota: stepQuota(name, cat, q.quota, now, told)}
+			if list = append(list, open{q, step}); len(list) == settleAtOnce {
+				ask()
 			}
 		}
 	}
-	answers, ok := l.opts.Fleet.Ask(steps)
-	for i, o := range list {
-		used := int64(0)
-		if ok {
-			used = answers[i].Used
-		}
-		o.counter.learn(o.quota.Period, now, o.step.Quota.New, 0, used, ok)
-	}
+	ask()
 	l.quotas.touched()
 }
 
-func stepQuota(project string, c schemas.Category, q Quota, now time.Time, known, fresh int64) ingest.StepQuota {
+func stepQuota(project string, c schemas.Category, q Quota, now time.Time, o offer) ingest.StepQuota {
 	return ingest.StepQuota{
 		Key:   project + ":" + string(c) + ":" + string(q.Period) + ":" + q.Period.start(now).Format("2006-01-02"),
-		Limit: q.Limit, Known: known, New: fresh, Until: q.Period.end(now),
+		Limit: q.Limit, Known: o.known, New: o.fresh, Told: o.told, Until: q.Period.end(now),
 	}
 }

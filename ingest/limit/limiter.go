@@ -141,7 +141,7 @@ func New(opts Options) (*Limiter, error) {
 	}
 	l := &Limiter{opts: opts, refused: newRefusals()}
 	l.metrics = newMetrics(l)
-	l.quotas = loadQuotas(opts.QuotaFile, opts.Log)
+	l.quotas = loadQuotas(opts.QuotaFile, opts.Fleet != nil, opts.Log)
 	l.state.Store(&state{projects: map[string]*project{}})
 	if err := l.metrics.register(opts.Registerer); err != nil {
 		return nil, fmt.Errorf("registering limit metrics: %w", err)

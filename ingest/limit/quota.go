@@ -14,8 +14,9 @@ import (
 // quotas are the counters of all projects, those configured and those that
 // were: a quota that is taken out and put back in the same month goes on.
 type quotas struct {
-	path string
-	log  zerolog.Logger
+	path   string
+	shared bool // other gateways count, too
+	log    zerolog.Logger
 
 	mu       sync.Mutex
 	counters map[counterID]*counter
@@ -31,15 +32,16 @@ type counterID struct {
 }
 
 // counter counts what was accepted in the running day and the running month,
-// so that a quota may change its period.
+// so that a quota may change its period. What is used of a quota is heard, alone
+// and offered together.
 type counter struct {
-	mu         sync.Mutex
-	dayStart   time.Time
-	day        int64
-	monthStart time.Time
-	month      int64
-	// alone is what was counted of a period without the fleet's knowledge, and
-	// offered the part of it that is on its way to the fleet.
+	mu                   sync.Mutex
+	dayStart, monthStart time.Time
+	// heard is what the fleet said last was used, of which told was counted here
+	// alone. Without a fleet, heard is what was counted before the last start.
+	heard, told pair
+	// alone is what was counted without the fleet's knowledge since, and offered
+	// the part that is on its way to the fleet, in one question at a time.
 	alone, offered pair
 }
 
@@ -56,12 +58,19 @@ func (p *pair) of(period Period) *int64 {
 // roll begins a new period when the clock has entered one. A clock that went
 // back does not bring the old period's count back, nor reset the new one's.
 func (c *counter) roll(now time.Time) {
-	if s := Day.start(now); s.After(c.dayStart) {
-		c.dayStart, c.day, c.alone.day, c.offered.day = s, 0, 0, 0
+	for _, p := range [...]Period{Day, Month} {
+		if start, s := c.start(p), p.start(now); s.After(*start) {
+			*start = s
+			*c.heard.of(p), *c.told.of(p), *c.alone.of(p), *c.offered.of(p) = 0, 0, 0, 0
+		}
 	}
-	if s := Month.start(now); s.After(c.monthStart) {
-		c.monthStart, c.month, c.alone.month, c.offered.month = s, 0, 0, 0
+}
+
+func (c *counter) start(p Period) *time.Time {
+	if p == Day {
+		return &c.dayStart
 	}
+	return &c.monthStart
 }
 
 // reserve counts n items if the quota has room for all of them. Of share
@@ -76,65 +85,68 @@ func (c *counter) reserve(q Quota, now time.Time, n int64, share int) bool {
 	}
 	c.alone.day += n
 	c.alone.month += n
-	c.day += n
-	c.month += n
 	return true
 }
 
-// release gives n items back that were not accepted after all.
+// release gives n items back that were not accepted after all. Those that the
+// fleet was told of meanwhile go off what it is told next.
 func (c *counter) release(now time.Time, n int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.roll(now)
-	c.day, c.alone.day = max(c.day-n, 0), max(c.alone.day-n, 0)
-	c.month, c.alone.month = max(c.month-n, 0), max(c.alone.month-n, 0)
+	for _, p := range [...]Period{Day, Month} {
+		*c.alone.of(p) -= min(n, c.used(p))
+	}
 }
 
-// offer is what the fleet has to know before it can decide on n items: what it
-// said last was used, and what was counted here alone since. Each learn ends one
-// offer. ok is false when there is no room, whatever the fleet says.
-func (c *counter) offer(q Quota, now time.Time, n int64) (known, fresh int64, ok bool) {
+// offer is what one question tells the fleet of a counter.
+type offer struct {
+	known, fresh, told int64 // see ingest.StepQuota
+}
+
+// offer is what the fleet has to know before it can decide on n items. Each learn
+// ends one offer. ok is false when there is no room, whatever the fleet says;
+// about no items there is always room.
+func (c *counter) offer(q Quota, now time.Time, n int64) (o offer, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.roll(now)
-	used := c.used(q.Period)
-	if used > q.Limit-n {
-		return 0, 0, false
+	if n > 0 && c.used(q.Period) > q.Limit-n {
+		return o, false
 	}
 	alone, offered := c.alone.of(q.Period), c.offered.of(q.Period)
-	fresh = *alone
-	known = used - *alone - *offered
-	*alone, *offered = 0, *offered+fresh
-	return known, fresh, true
+	if *offered == 0 && *alone > 0 {
+		o.fresh, *offered, *alone = *alone, *alone, 0
+	}
+	o.known, o.told = *c.heard.of(q.Period), *c.told.of(q.Period)
+	return o, true
 }
 
-// learn writes down an answer: took items were let in, and all gateways
-// together have used so many. Without an answer the offer is taken back.
-func (c *counter) learn(p Period, now time.Time, fresh, took, used int64, answered bool) {
+// learn writes down an answer to what was asked at a time: took items were let
+// in, and all gateways together have used so many. Without an answer the offer
+// is taken back; it may have reached the fleet all the same, which then knows it
+// again by how much it was told before.
+func (c *counter) learn(p Period, asked time.Time, fresh, took, used int64, answered bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.roll(now)
-	*c.offered.of(p) = max(*c.offered.of(p)-fresh, 0)
-	if !answered {
-		*c.alone.of(p) += fresh
-		return
+	c.roll(asked)
+	if c.start(p).Equal(p.start(asked)) {
+		*c.offered.of(p) -= fresh
+		if answered {
+			*c.told.of(p) += fresh
+			// Answers may come in another order than they were given in.
+			*c.heard.of(p) = max(*c.heard.of(p), used)
+		} else {
+			*c.alone.of(p) += fresh
+		}
 	}
-	// used has what was taken now; answers may come in another order than they
-	// were given in.
-	if p == Day {
-		c.day = max(c.day, used+c.alone.day+c.offered.day)
-		c.month += took
-	} else {
-		c.month = max(c.month, used+c.alone.month+c.offered.month)
-		c.day += took
+	if other := p.other(); answered && c.start(other).Equal(other.start(asked)) {
+		*c.heard.of(other) += took
 	}
 }
 
 func (c *counter) used(p Period) int64 {
-	if p == Day {
-		return c.day
-	}
-	return c.month
+	return *c.heard.of(p) + *c.alone.of(p) + *c.offered.of(p)
 }
 
 func (q *quotas) counter(project string, cat schemas.Category) *counter {

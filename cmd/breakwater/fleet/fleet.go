@@ -66,6 +66,7 @@ type Fleet struct {
 	opts    Options
 	prefix  string
 	name    string
+	life    string // of this process
 	rdb     *redis.Client
 	scripts scripts
 	metrics *metrics
@@ -112,7 +113,7 @@ func New(o Options) (*Fleet, error) {
 	if o.Name == "" {
 		o.Name = random()
 	}
-	f := &Fleet{opts: o, prefix: o.Prefix + ":", name: o.Name, calls: make(chan *call, maxWaiting), later: make(chan *call, maxWaiting), told: make(chan struct{}, 1)}
+	f := &Fleet{opts: o, prefix: o.Prefix + ":", name: o.Name, life: random(), calls: make(chan *call, maxWaiting), later: make(chan *call, maxWaiting), told: make(chan struct{}, 1)}
 	if f.scripts, err = newScripts(); err != nil {
 		return nil, err
 	}

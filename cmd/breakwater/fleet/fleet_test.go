@@ -176,6 +176,22 @@ func TestQuotas(t *testing.T) {
 	}
 }
 
+// What a gateway tells again, because the answer never reached it, counts once;
+// so does what comes late, behind the second try.
+func TestToldAgain(t *testing.T) {
+	f := join(t, redistest.Start(t))
+	again := func(fresh, told int64) ingest.Step {
+		s := quota(100, 0, fresh)
+		s.N, s.Quota.Told = 0, told
+		return s
+	}
+	for i, step := range []ingest.Step{again(10, 0), again(10, 0), again(12, 0), again(10, 0), again(0, 12), again(3, 12)} {
+		if got, want := ask(t, f, step)[0].Used, []int64{10, 10, 12, 12, 12, 15}[i]; got != want {
+			t.Errorf("question %d: %d used, want %d", i+1, got, want)
+		}
+	}
+}
+
 // The quota of what its bucket refuses stays.
 func TestQuotaAndBucketAreOne(t *testing.T) {
 	f := join(t, redistest.Start(t))

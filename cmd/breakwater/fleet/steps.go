@@ -48,7 +48,8 @@ func (f *Fleet) encode(steps []ingest.Step, now time.Time) (keys []string, args 
 			}
 			ends := max(s.Quota.Until.Sub(now)+quotaGrace, time.Minute)
 			keys = append(keys, key("items"), quota)
-			args = append(args, "i", after, s.N, s.Rate, s.Burst, limit, s.Quota.Known, s.Quota.New, ends.Milliseconds())
+			args = append(args, "i", after, s.N, s.Rate, s.Burst, limit, s.Quota.Known, s.Quota.New, ends.Milliseconds(),
+				f.prefix+"told:"+f.life+":"+short(s.Quota.Key), s.Quota.Told)
 		case ingest.StepStorm:
 			x := &s.Storm.Facts
 			keys = append(keys, key("storm"), f.prefix+"storms")

@@ -40,14 +40,22 @@ take.b = function()
   end
 end
 
--- items: a quota, a bucket, or both
+-- items: a quota, a bucket, or both. What a gateway tells again, because no
+-- answer reached it, is known by how much it has told in its life.
 take.i = function()
   local name, quota = key(), key()
   local n, rate, burst = number(), number(), number()
   local limit, known, fresh, ends = number(), number(), number(), number()
+  local life, told = text(), number()
   return function()
     local used = 0
     if limit >= 0 then
+      if fresh > 0 then
+        local had = math.max(tonumber(redis.call('GET', life)) or 0, told)
+        local tells = math.max(told + fresh, had)
+        redis.call('SET', life, string.format('%.0f', tells), 'PX', ends)
+        fresh = tells - had
+      end
       used = math.max(tonumber(redis.call('GET', quota)) or 0, known) + fresh
       if used > limit - n then
         redis.call('SET', quota, string.format('%.0f', used), 'PX', ends)

@@ -96,3 +96,75 @@ func TestStormIsSummedUpOnce(t *testing.T) {
 		t.Errorf("the next one: %+v, want the first of a window, 5 suppressed before it", n)
 	}
 }
+
+// What a storm counted that Redis has evicted is lost; what comes after it makes
+// no key without an end, and a storm of its own. So does a window that was made
+// longer.
+func TestStormEvicted(t *testing.T) {
+	s := redistest.Start(t)
+	f := join(t, s)
+	ctx := t.Context()
+	hash := "breakwater:storm:fp"
+	for range 2 {
+		ask(t, f, stormStep("fp", 1, 2))
+	}
+	f.rdb.Del(ctx, f.rdb.HGet(ctx, hash, "r").Val())
+	for _, k := range append(f.rdb.Keys(ctx, hash+":*").Val(), "") {
+		if f.rdb.Exists(ctx, k).Val() != 0 {
+			t.Fatalf("%q is there", k)
+		}
+	}
+	if a := ask(t, f, stormStep("fp", 1, 2))[0]; !a.Passed || a.Count != 3 {
+		t.Errorf("%+v", a)
+	}
+	if n := len(f.rdb.Keys(ctx, hash+":*").Val()); n != 0 {
+		t.Errorf("%d keys for a storm that is lost", n)
+	}
+	if a := ask(t, f, stormStep("fp", 1, 2))[0]; a.Passed {
+		t.Errorf("%+v", a)
+	}
+	ref := f.rdb.HGet(ctx, hash, "r").Val()
+	if got := f.rdb.HMGet(ctx, ref, "seen", "forwarded").Val(); got[0] != "2" || got[1] != "1" {
+		t.Errorf("the second storm has seen and forwarded %v, want 2 and 1: what came since the first was lost", got)
+	}
+	f.rdb.HSet(ctx, hash, "r", "")
+	ask(t, f, stormIn("fp", 1, 2, time.Hour))
+	if f.rdb.Exists(ctx, "").Val() != 0 {
+		t.Error("counted under no name")
+	}
+}
+
+// Of two storms that touch, the second counts nothing that the first has.
+func TestStormsThatTouchCountOnce(t *testing.T) {
+	f := join(t, redistest.Start(t))
+	ctx := t.Context()
+	hash := "breakwater:storm:fp"
+	for range 8 { // 5 pass, 3 are suppressed
+		ask(t, f, stormStep("fp", 5, 100))
+	}
+	now, err := f.Clock(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A new window began half a minute ago; the storm ran on in it, and is over now.
+	first := f.rdb.HGet(ctx, hash, "r").Val()
+	f.rdb.HSet(ctx, hash, "w", now.Add(-90*time.Second).UnixMilli())
+	for range 4 {
+		ask(t, f, stormStep("fp", 5, 100))
+	}
+	f.rdb.HSet(ctx, hash, "l", now.Add(-time.Hour).UnixMilli())
+	for range 3 {
+		ask(t, f, stormStep("fp", 5, 100))
+	}
+	told := 0
+	for _, ref := range []string{first, f.rdb.HGet(ctx, hash, "r").Val()} {
+		n, err := f.rdb.HGet(ctx, ref, "seen").Int()
+		if err != nil {
+			t.Fatal(err)
+		}
+		told += n
+	}
+	if told != 15 {
+		t.Errorf("both tell of %d events, 15 were sent", told)
+	}
+}
