@@ -43,16 +43,17 @@ type appending struct {
 func (s *Spool) packSize() int { return int(min(s.conn.MaxPayload()/4*3, 512<<10)) }
 
 // project is what this gateway stores for one project: one message is under
-// way, and what comes meanwhile goes into the next together. A second one is
-// under way when many wait, more only when what waits fills a message.
+// way, and what comes meanwhile goes into the next together. More are under way
+// only while what waits fills a message.
 type project struct {
-	name    string
-	queue   []*appending
-	line    int   // bytes of queue
-	running int   // publishers
-	bytes   int64 // of all gateways, when last looked
-	since   int64 // appended here since then
-	queued  int64 // on the way
+	name      string
+	queue     []*appending
+	line      int // bytes of queue
+	running   int // publishers
+	gatherers []gatherer
+	bytes     int64 // of all gateways, when last looked
+	since     int64 // appended here since then
+	queued    int64 // on the way
 }
 
 func (s *Spool) project(name string) *project {
@@ -196,7 +197,8 @@ func (s *Spool) enqueue(a *appending) error {
 	s.account(p, a, true)
 	p.queue = append(p.queue, a)
 	p.line += len(a.data)
-	if p.running == 0 || (p.running == 1 && len(p.queue) >= secondFrom) || (p.running < maxPublishers && p.line >= s.packSize()) {
+	s.gathered(p)
+	if p.running == 0 || (p.running < maxPublishers && p.line >= s.packSize()) {
 		p.running++
 		s.wg.Add(1)
 		go s.publish(p)

@@ -28,10 +28,12 @@
 //
 // One message of a project is under way at a time, and what arrives meanwhile
 // goes into the next one, up to 512 records and three quarters of the servers'
-// max_payload (at most 512 KiB), compressed. Nobody lingers: a lone record is
-// stored at once. So the servers sync once per message and not once per record,
-// and write a part of its bytes. When many wait, up to four messages of a
-// project are under way.
+// max_payload (at most 512 KiB), compressed. A lone record is stored at once;
+// after a message of eight records or more the next one waits, for a quarter of
+// the time that one took at most, until its callers have come back with as many.
+// So the servers sync once per message and not once per record, and write a part
+// of its bytes. While what waits fills a message, up to four of a project are
+// under way.
 //
 // A payload in a file, and what makes a record larger than a message, goes into
 // the object store in chunks, all of them confirmed before the record is

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,17 +21,24 @@ import (
 // publish stores a project's records until none wait.
 func (s *Spool) publish(p *project) {
 	defer s.wg.Done()
+	last, took := 0, time.Duration(0)
 	for {
 		runtime.Gosched() // callers that are about to append come along
+		s.gather(p, last, took/4)
 		s.mu.Lock()
-		group := s.take(p)
+		var group []*appending
+		if p.running == 1 || p.line >= s.packSize() { // else those under way are enough
+			group = s.take(p)
+		}
 		if len(group) == 0 {
 			p.running--
 			s.mu.Unlock()
 			return
 		}
 		s.mu.Unlock()
+		begin := time.Now()
 		err := s.store(p, group)
+		last, took = len(group), time.Since(begin)
 		s.mu.Lock()
 		for _, a := range group {
 			s.account(p, a, false)
@@ -40,6 +48,49 @@ func (s *Spool) publish(p *project) {
 			a.done <- err
 		}
 	}
+}
+
+// gather waits, for a part of the time that a message takes, until as many
+// records came as the last message had: its callers were told just now, and most
+// have more. Without it they and those that came meanwhile would take turns, with
+// half as many in each message.
+func (s *Spool) gather(p *project, last int, most time.Duration) {
+	if last < gatherFrom {
+		return
+	}
+	s.mu.Lock()
+	enough := make(chan struct{})
+	p.gatherers = append(p.gatherers, gatherer{min(len(p.queue)+last, maxPacked), enough})
+	s.mu.Unlock()
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-enough:
+		return
+	case <-timer.C:
+	case <-s.ctx.Done():
+	}
+	s.mu.Lock()
+	p.gatherers = slices.DeleteFunc(p.gatherers, func(g gatherer) bool { return g.enough == enough })
+	s.mu.Unlock()
+}
+
+// gatherer is a publisher that waits for a line of a length, or for one that
+// fills a message.
+type gatherer struct {
+	want   int
+	enough chan struct{} // closed then
+}
+
+// gathered lets go of the publishers that have waited for what is in line now. Under mu.
+func (s *Spool) gathered(p *project) {
+	p.gatherers = slices.DeleteFunc(p.gatherers, func(g gatherer) bool {
+		if len(p.queue) < g.want && p.line < s.packSize() {
+			return false
+		}
+		close(g.enough)
+		return true
+	})
 }
 
 // take takes what fits into one message from the line.
@@ -63,7 +114,7 @@ func (s *Spool) take(p *project) []*appending {
 const (
 	maxPacked     = 512 // records of one message
 	maxPublishers = 4   // messages of one project under way
-	secondFrom    = 16  // records in line that are worth a second message under way
+	gatherFrom    = 8   // records of a message whose callers are waited for
 )
 
 // store puts a commit group into the stream as one message and tells the
