@@ -240,19 +240,33 @@ func (s *Spool) dropLetter(ctx context.Context, l *letter) (bool, error) {
 }
 
 // unneeded are the records of a message with payloads in the object store that
-// ended here for good. Under mu.
+// ended here for good. One that was a dead letter may be on its way back just
+// now: its payloads are for whoever ends the letter, or for the sweep. Under mu.
 func (s *Spool) unneeded(m *message) (list []*stored) {
+next:
 	for i := range m.records {
-		if len(m.records[i].objects) > 0 && m.marks[place{i, ""}].Kind != kindMoved {
-			list = append(list, &m.records[i])
+		r := &m.records[i]
+		if len(r.objects) == 0 || m.marks[place{i, ""}].Kind == kindMoved {
+			continue
 		}
+		for _, t := range r.targets {
+			if m.marks[place{i, t}].Kind == kindDead {
+				continue next
+			}
+		}
+		for _, k := range r.carried {
+			if k.Kind == kindDead {
+				continue next
+			}
+		}
+		list = append(list, r)
 	}
 	return list
 }
 
 // releaseObjects removes the payloads of records of which no dead letter is left.
 func (s *Spool) releaseObjects(list []*stored) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*flushWait)
+	ctx, cancel := s.choreContext(10 * flushWait)
 	defer cancel()
 	for _, r := range list {
 		left, err := s.fetch(ctx, s.names.dead(), get{Next: s.names.prefix + ".dead.*.*." + r.id, Batch: 1})

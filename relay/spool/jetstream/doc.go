@@ -37,8 +37,11 @@
 //
 // A payload in a file, and what makes a record larger than a message, goes into
 // the object store in chunks, all of them confirmed before the record is
-// stored. A payload that no record needs is removed with the record, or, where
-// a gateway was killed half way, by a sweep about an hour later.
+// stored. A payload that no record needs is removed with the record. What a kill
+// half way leaves behind (payloads, chunks of such, marks) an hourly sweep finds;
+// it removes payloads that the same gateway found needless an hour before, too,
+// whatever clocks say, and the oldest dead letters where they take more than
+// their bound together with their payloads.
 //
 // # What is durable
 //
@@ -94,6 +97,18 @@
 //     exception to "after an error nothing of it will be delivered".
 //   - A lease that runs out while its gateway lives but cannot reach a server:
 //     the records go to another gateway as well.
+//   - Somebody removes a consumer: gateways make it again within seconds, and
+//     skip by the marks what was done. Somebody removes the stream of records:
+//     what is in it is lost, appends fail with "unavailable", and the next start
+//     of a gateway makes a new one, whose messages have sequences of their own.
+//   - A record of a message cannot be read: the others are delivered. The message
+//     stays, is counted as damaged and named in the log; while it is there the
+//     sweep removes no payloads.
+//   - A gateway's clock is wrong by more than five minutes: it ends no records as
+//     too old, and says so. What it puts off is due by its clock.
+//   - Gateways have different limits: the streams have those that were set last.
+//     The bound on a project's messages only grows, because the servers would
+//     remove what is beyond a lower one.
 //
 // # Duplicates at the door
 //
@@ -123,7 +138,9 @@
 // where Recovered says how many of the settled ones came from another life, and
 // "in the spool" is what Stats tells at any gateway. A gateway killed between a
 // confirmation and its note, or with settlements that were not stored, leaves a
-// difference of those records.
+// difference of those records; so does a record that two gateways deliver
+// because a lease ran out, which both may tell of, and one whose last other
+// destination ends elsewhere in the moment of a Retry, which settles once more.
 //
 // # Memory
 //

@@ -2,13 +2,9 @@ package jetstream
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"breakwater/relay/spool"
 )
 
 // keep is the spool's housekeeping: it stores decisions that waited long
@@ -44,11 +40,15 @@ func (s *Spool) keep() {
 		}
 		if now.After(sweep) {
 			sweep = now.Add(time.Minute)
-			s.background(func() { s.round("keeping old records out", "expire", s.expire) })
+			s.background(func() {
+				if s.clockIsRight() {
+					s.round("keeping old records out", "expire", s.expire)
+				}
+			})
 		}
 		if now.After(orphans) {
 			orphans = now.Add(time.Hour)
-			s.background(func() { s.round("looking for payloads nobody needs", "orphans", s.sweepObjects) })
+			s.background(func() { s.round("looking for what nobody needs", "orphans", s.sweep) })
 		}
 	}
 }
@@ -203,61 +203,4 @@ func (s *Spool) fetchOverdue(ctx context.Context, q *queue) {
 			return
 		}
 	}
-}
-
-// orphanAge is how old a payload must be before the sweep asks for its record.
-const orphanAge = time.Hour
-
-// sweepObjects removes payloads of records that are not there: of appends that
-// were refused half way, and of dead letters that made room.
-func (s *Spool) sweepObjects(ctx context.Context) error {
-	list, err := s.large.List(ctx)
-	if errors.Is(err, jetstream.ErrNoObjectsFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	asked := false
-	for _, o := range list {
-		if time.Since(o.ModTime) < orphanAge {
-			continue
-		}
-		if !asked { // a message that cannot be read may need any of them
-			if err := s.readable(ctx); err != nil {
-				return err
-			}
-			asked = true
-		}
-		if _, err := s.find(ctx, recordOf(o.Name)); errors.Is(err, spool.ErrNotFound) {
-			if err := s.removeObject(ctx, o.Name); err != nil {
-				return err
-			}
-		} else if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// readable is an error when a stream holds a message that this gateway cannot
-// read, such as one of a newer version.
-func (s *Spool) readable(ctx context.Context) error {
-	for _, stream := range []string{s.names.records(), s.names.dead()} {
-		err := s.pages(ctx, stream, ">", "", func(list []got) (bool, error) {
-			for _, g := range list {
-				if g.subject == s.names.probe() {
-					continue
-				}
-				if _, err := decodePack(g.data); err != nil {
-					return false, fmt.Errorf("message %d of %s: %w", g.seq, stream, err)
-				}
-			}
-			return true, nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -242,7 +242,7 @@ func (s *Spool) dropObjects(objs map[int]object) {
 }
 
 func (s *Spool) removeObjects(names []string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := s.choreContext(10 * time.Second)
 	defer cancel()
 	for _, name := range names {
 		if err := s.removeObject(ctx, name); err != nil {

@@ -45,6 +45,10 @@ func (s *Spool) pages(ctx context.Context, stream, subjects, after string, page 
 		at := ulid.Time(u.Time()).Add(-skew)
 		g.Seq, g.StartTime = 0, &at
 	}
+	return s.pagesFrom(ctx, stream, g, page)
+}
+
+func (s *Spool) pagesFrom(ctx context.Context, stream string, g get, page func([]got) (bool, error)) error {
 	for {
 		list, err := s.fetch(ctx, stream, g)
 		if err != nil {

@@ -56,6 +56,7 @@ type Spool struct {
 	listed   *lru.Cache[string, uint64]   // where records were listed: message by id
 	looking  atomic.Bool                  // the keeper's look at the streams
 	doubtful *lru.Cache[string, struct{}] // see doubt
+	orphans  map[string]time.Time         // of the last sweep: what nobody needed, and since when
 
 	// mu guards everything below, and all messages and queues. Nobody waits for
 	// a server under it.
@@ -285,6 +286,14 @@ func (s *Spool) chore(f func()) {
 		return
 	}
 	s.background(func() { defer finish(); f() })
+}
+
+// choreContext is for a chore: Close waits for those that are under way, but not
+// for long.
+func (s *Spool) choreContext(most time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.Background(), most)
+	stop := context.AfterFunc(s.ctx, func() { time.AfterFunc(closeWait/2, cancel) })
+	return ctx, func() { stop(); cancel() }
 }
 
 // recent remembers the newest sequences it was given.
