@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -65,11 +66,22 @@ func start(env []string, logTo *os.File, argv ...string) (*process, error) {
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = logTo, logTo
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	p, started := &process{cmd: cmd, done: make(chan struct{})}, make(chan error, 1)
+	go func() {
+		// The kernel ends the child with the thread that started it, so that
+		// thread must not end earlier.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			p.exit = cmd.Wait()
+			close(p.done)
+		}
+	}()
+	if err := <-started; err != nil {
 		return nil, fmt.Errorf("starting %s: %w", argv[0], err)
 	}
-	p := &process{cmd: cmd, done: make(chan struct{})}
-	go func() { p.exit = cmd.Wait(); close(p.done) }()
 	return p, nil
 }
 

@@ -172,7 +172,8 @@ const walk = async () => {
   const page = await context.newPage();
   watch(page);
   await page.goto(base + '/destinations');
-  await page.keyboard.type(token); // the field has the focus
+  await page.waitForFunction(() => document.activeElement.tagName === 'INPUT'); // the field gets the focus by itself
+  await page.keyboard.type(token);
   await page.keyboard.press('Enter');
   await page.waitForSelector('main h1:text-is("Destinations")');
   await page.keyboard.press('Tab');

@@ -71,6 +71,11 @@ func Start(t T, o Options) *Cluster {
 		return nil
 	}
 	t.Cleanup(func() {
+		for i, n := range c.nodes {
+			if how := n.ended(); how != "" {
+				t.Logf("nats-server %d ended by itself: %s", i, how)
+			}
+		}
 		c.Close()
 		if t.Failed() {
 			for i := range c.nodes {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"sync"
 	"syscall"
@@ -27,6 +28,7 @@ type node struct {
 	mu   sync.Mutex
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the process has ended
+	told bool          // to end
 }
 
 func (n *node) address(port int) string { return net.JoinHostPort(n.host, strconv.Itoa(port)) }
@@ -50,13 +52,34 @@ func (n *node) start() error {
 	args := append(append([]string{}, n.prefix...), n.binary, "-c", n.config)
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = out, out, dieWithUs()
-	if err := cmd.Start(); err != nil {
+	done, started := make(chan struct{}), make(chan error, 1)
+	go func() {
+		// The kernel ends the server with the thread that started it, so that
+		// thread must not end earlier.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait()
+			close(done)
+		}
+	}()
+	if err := <-started; err != nil {
 		return err
 	}
-	done := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(done) }()
-	n.cmd, n.done = cmd, done
+	n.cmd, n.done, n.told = cmd, done, false
 	return nil
+}
+
+// ended says how a server ended that nobody told to; "" when none did.
+func (n *node) ended() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.cmd == nil || n.told || n.running() {
+		return ""
+	}
+	return n.cmd.ProcessState.String()
 }
 
 // running tells whether the process lives. Under mu.
@@ -80,6 +103,7 @@ func (n *node) signal(sig syscall.Signal, wait bool) {
 	}
 	_ = n.cmd.Process.Signal(sig)
 	if wait {
+		n.told = true
 		<-n.done
 	}
 }
