@@ -11,7 +11,8 @@ import (
 type Fleet interface {
 	// Ask takes steps in their order, all of them at one moment for all
 	// gateways. ok is false when no answer came in time: then each decides alone,
-	// by what it knows itself. Answers stand in the order of the steps.
+	// by what it knows itself. Answers stand in the order of the steps. Without
+	// steps it only counts, while the fleet is away, a request decided alone.
 	Ask(steps []Step) (answers []Answer, ok bool)
 	// Up tells whether asking is worth while: false while the fleet is away.
 	Up() bool

@@ -7,9 +7,10 @@ type Planner interface {
 	Plan(b *Batch, q *Ballot)
 }
 
-// maxSteps bounds what one request may ask; what is beyond it each gateway
-// decides alone. No SDK comes near.
-const maxSteps = 1000
+// maxSteps bounds what one request may ask: while Redis takes its steps, some
+// microseconds each, everybody waits. What is beyond it each gateway decides
+// alone. A list of 100 reports, each with a storm and a quota, is within it.
+const maxSteps = 256
 
 // Ballot is what one request asks of the fleet, and the answers.
 type Ballot struct {
@@ -144,7 +145,11 @@ func (t *Together) Name() string { return "together" }
 // decide alone. The error is a rejection of the whole request.
 func (t *Together) Apply(b *Batch) error {
 	req := b.Request
-	if req.Project == nil || !t.Fleet.Up() {
+	if req.Project == nil {
+		return nil
+	}
+	if !t.Fleet.Up() {
+		_, _ = t.Fleet.Ask(nil) // counts the request as one decided alone
 		return nil
 	}
 	q := &Ballot{last: Always}

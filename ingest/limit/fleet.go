@@ -195,7 +195,9 @@ func (l *Limiter) Settle(now time.Time) {
 			}
 		}
 	}
-	ask()
+	if len(list) > 0 {
+		ask()
+	}
 	l.quotas.touched()
 }
 

@@ -196,12 +196,12 @@ func (f *Fleet) Share() int {
 // Ask is of ingest.Fleet: one script, sent with whatever other requests ask at
 // the same time. It returns after Options.Timeout at the latest.
 func (f *Fleet) Ask(steps []ingest.Step) (answers []ingest.Answer, ok bool) {
-	if len(steps) == 0 {
-		return nil, true
-	}
 	if !f.Up() {
 		f.metrics.alone.Inc()
 		return nil, false
+	}
+	if len(steps) == 0 {
+		return nil, true
 	}
 	keys, args := f.encode(steps, f.opts.Now())
 	reply, err := f.do(f.opts.Timeout, func(ctx context.Context, p redis.Pipeliner) redis.Cmder {

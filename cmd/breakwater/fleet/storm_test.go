@@ -153,6 +153,10 @@ func TestStormsThatTouchCountOnce(t *testing.T) {
 		ask(t, f, stormStep("fp", 5, 100))
 	}
 	f.rdb.HSet(ctx, hash, "l", now.Add(-time.Hour).UnixMilli())
+	until(t, "a millisecond has passed, by which storms are named", func() bool {
+		later, err := f.Clock(ctx)
+		return err == nil && later.Sub(now) >= 2*time.Millisecond
+	})
 	for range 3 {
 		ask(t, f, stormStep("fp", 5, 100))
 	}
