@@ -54,7 +54,6 @@ func openStreamStore(ctx context.Context, dir, stream string, servers *natstest.
 	if err != nil {
 		return nil, err
 	}
-	s.Expect(spool.Destination{Project: "load", Name: "up"})
 	return &spoolStore{Spool: s, dir: dir, forget: func() error { return deleteStreams(ctx, servers) }}, nil
 }
 
