@@ -164,8 +164,8 @@ torture-stream: deps build ## the same with the spool on three NATS servers, whi
 
 .PHONY: engines
 engines: build ## appends per second of the spool on disk, the spool on JetStream and plain publishing, in one run
+	$(BIN)/loadgen engines --payload random --producers 128 --least 0
 	$(BIN)/loadgen engines
-	$(BIN)/loadgen engines --payload random --producers 128
 
 .PHONY: chaos
 chaos: deps build ## several gateways, NATS, Redis and the links between them broken in random order for CHAOS (10m); needs root for network namespaces
