@@ -192,11 +192,33 @@ func (c Claim) end(kept bool) {
 	}
 	if f := c.r.opts.Fleet; f != nil {
 		if kept {
-			f.Keep(c.fleetKey(), c.r.opts.TTL)
+			f.Keep(c.fleetKey(), c.r.holds(c.project))
 		} else {
 			f.Release(c.fleetKey())
 		}
 	}
+}
+
+// leastHeld is for how long the fleet remembers a key at least: a client that saw
+// no answer sends again within it.
+const leastHeld = time.Minute
+
+// holds is for how long a key is remembered if keys go on coming as they did:
+// RepeatsOptions.TTL, or what Max of them cover. The fleet keeps one no longer, so
+// that ids without end take no more room there than here.
+func (r *Repeats) holds(project string) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := r.projects[project]
+	if t == nil || len(t.keys) < r.opts.Max {
+		return r.opts.TTL
+	}
+	for _, a := range t.order {
+		if !a.gone {
+			return min(max(r.opts.Now().Sub(a.at), leastHeld), r.opts.TTL)
+		}
+	}
+	return r.opts.TTL
 }
 
 // settle ends the claim in this gateway's memory; false: it was ended before.

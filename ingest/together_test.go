@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -19,6 +20,41 @@ func (f *countingFleet) Up() bool { return f.up }
 func (f *countingFleet) Ask(steps []Step) ([]Answer, bool) {
 	f.asked = append(f.asked, len(steps))
 	return make([]Answer, len(steps)), f.up
+}
+
+// keptFleet notes for how long it is to remember claims.
+type keptFleet struct {
+	Fleet
+	ttl []time.Duration
+}
+
+func (f *keptFleet) Keep(_ string, ttl time.Duration) { f.ttl = append(f.ttl, ttl) }
+
+// New ids without end take no more room in the fleet than here: what came first
+// is held its full time, the rest as long as this gateway would hold it.
+func TestClaimsOfTheFleetAreBounded(t *testing.T) {
+	f, now := &keptFleet{}, time.Unix(1, 0)
+	r := NewRepeats(RepeatsOptions{Endpoint: "crash", TTL: 72 * time.Hour, Max: 100, Now: func() time.Time { return now }, Fleet: f})
+	for i := range 1000 {
+		c, state := r.Begin("shop", []byte(strconv.Itoa(i)))
+		if state != Fresh {
+			t.Fatal(state)
+		}
+		c.Keep()
+		now = now.Add(2 * time.Second)
+	}
+	if first, last := f.ttl[0], f.ttl[999]; first != 72*time.Hour || last != 198*time.Second {
+		t.Errorf("held for %s and %s, want 72 h, and what 100 ids cover", first, last)
+	}
+	held := 0
+	for i, ttl := range f.ttl {
+		if i >= 100 && ttl > 2*time.Second*time.Duration(1000-i) {
+			held++
+		}
+	}
+	if held > 100 {
+		t.Errorf("the fleet holds %d beside the first 100", held)
+	}
 }
 
 // manySteps asks more than any request may.
