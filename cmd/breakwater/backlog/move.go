@@ -204,7 +204,10 @@ func (m *Mover) one(ctx context.Context, p *parcel) error {
 	case err == nil:
 	case ctx.Err() != nil || errors.Is(err, spool.ErrClosed):
 		return err
-	case errors.Is(err, spool.ErrNotFound): // ended meanwhile, or the next pass finds it
+	case errors.Is(err, spool.ErrNotFound): // ended meanwhile, or the next pass finds it; the last pass counts it
+		m.mu.Lock()
+		m.Failed++
+		m.mu.Unlock()
 		return nil
 	default:
 		m.Log.Error().Err(err).Str("record", p.origin.ID).Str("project", p.meta.Project).Msg("a record could not be moved, and stays where it is")

@@ -46,8 +46,8 @@ func (s *Spool) adopt(ctx context.Context, rec *schemas.Record, from spool.Origi
 		err = s.storeAdopted(ctx, rec, raw, from, objs)
 	}
 	if err != nil {
-		if full := (*spool.FullError)(nil); !errors.As(err, &full) || full.Why != "unavailable" {
-			s.dropObjects(objs)
+		if full := (*spool.FullError)(nil); !from.Dead && (!errors.As(err, &full) || full.Why != "unavailable") {
+			s.dropObjects(objs) // else a record or some of the letters may be stored, and need them
 		}
 		return err
 	}

@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/oklog/ulid/v2"
 
 	"breakwater/relay/spool"
 	"breakwater/relay/spool/jetstream/natstest"
+	"breakwater/schemas"
 )
 
 // A bound that is lowered takes nothing away that was confirmed.
@@ -80,7 +82,7 @@ func TestDamagedRecordHarmsNoOther(t *testing.T) {
 	for _, text := range []string{"one", "two", "three"} {
 		rec := record([]string{"a"}, text)
 		rec.Meta.ID = s.newID()
-		raw = append(raw, encoded(t, rec, nil))
+		raw = append(raw, rawOf(t, rec))
 	}
 	raw[0] = raw[0][:10]           // nothing of it can be read
 	r, err := decodeRecord(raw[1]) // its envelope cannot
@@ -174,4 +176,70 @@ func setOf(list []place) map[place]struct{} {
 		m[p] = struct{}{}
 	}
 	return m
+}
+
+// A listing in pages leaves nothing out, though ids are not in the order of the
+// stream and letters not in that of ids; also where what was listed is gone.
+func TestPagesLeaveNothingOut(t *testing.T) {
+	c := natstest.Start(t, natstest.Options{})
+	s := solo(t, c, newPlace(), nil)
+	want := map[string]bool{}
+	for i := range 12 { // three gateways, of which one has another time
+		rec := record([]string{"a"}, fmt.Sprint(i))
+		at := time.Now().Add(time.Duration(-i) * time.Millisecond)
+		if i%3 == 1 {
+			at = at.Add(20 * time.Minute)
+		}
+		rec.Meta.ID = ulid.MustNew(ulid.Timestamp(at), ulid.DefaultEntropy()).String()
+		want[rec.Meta.ID] = true
+		if _, err := s.js.Publish(t.Context(), s.names.packOf("shop"), encodePack("life", "shop", rawOf(t, rec))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pages := func(dead bool) int {
+		seen := map[string]bool{}
+		for after := ""; ; {
+			n := 0
+			err := s.List(spool.Query{Dead: dead, Limit: 2, After: after}, func(e spool.Entry) bool {
+				if !want[e.Meta.ID] || seen[e.Meta.ID] {
+					t.Errorf("%s is listed and should not be", e.Meta.ID)
+				}
+				seen[e.Meta.ID], after = true, e.Meta.ID
+				n++
+				return true
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n == 0 {
+				return len(seen)
+			}
+			if dead && len(seen) == 4 { // the oldest makes room
+				if n, err := s.Drop(spool.Query{Dead: true, IDs: []string{after}}); n != 1 || err != nil {
+					t.Fatalf("dropped %d: %v", n, err)
+				}
+			}
+		}
+	}
+	if n := pages(false); n != len(want) {
+		t.Fatalf("%d of %d records were listed", n, len(want))
+	}
+	for range want {
+		if err := claimOf(t, s, dstA).Bury("http_400"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Tick()
+	if n := pages(true); n != len(want) {
+		t.Fatalf("%d of %d dead letters were listed", n, len(want))
+	}
+}
+
+func rawOf(t *testing.T, rec *schemas.Record) []byte {
+	t.Helper()
+	raw, err := encodeRecord(rec, rec.Meta.Destinations, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
 }

@@ -37,13 +37,9 @@ func (e entry) meta() *schemas.Meta { return e.r.metaOr(e.dst.Project) }
 // pages reads a stream page by page, from the place of an id if one is given.
 func (s *Spool) pages(ctx context.Context, stream, subjects, after string, page func([]got) (bool, error)) error {
 	g := get{Next: subjects, Batch: pageMessages, MaxBytes: pageBytes, Seq: 1}
-	if after != "" {
-		u, err := ulid.ParseStrict(after)
-		if err != nil {
-			return fmt.Errorf("listing after %q: %w", after, spool.ErrNotFound)
-		}
-		at := ulid.Time(u.Time()).Add(-skew)
-		g.Seq, g.StartTime = 0, &at
+	g, err := startAt(g, after)
+	if err != nil {
+		return err
 	}
 	return s.pagesFrom(ctx, stream, g, page)
 }
@@ -125,7 +121,18 @@ func orAny(name string) string {
 
 func (s *Spool) walkIn(ctx context.Context, subjects string, q spool.Query, fn func(entry) (bool, error)) error {
 	only := set(q.IDs)
-	return s.pages(ctx, s.names.records(), subjects, q.After, func(list []got) (bool, error) {
+	q.Dead = false
+	at, exact, err := s.behind(ctx, q)
+	if err != nil {
+		return err
+	}
+	g := get{Next: subjects, Batch: pageMessages, MaxBytes: pageBytes, Seq: max(at.seq, 1)}
+	if !exact {
+		if g, err = startAt(g, q.After); err != nil {
+			return err
+		}
+	}
+	return s.pagesFrom(ctx, s.names.records(), g, func(list []got) (bool, error) {
 		packs := make([]*pack, len(list))
 		for i, g := range list {
 			packs[i], _ = decodePack(g.data) // one of another version is not listed
@@ -141,7 +148,10 @@ func (s *Spool) walkIn(ctx context.Context, subjects string, q spool.Query, fn f
 			}
 			for i := range p.records {
 				r := &p.records[i]
-				if (only != nil && !only[r.id]) || (q.After != "" && r.id <= q.After) || all[n][place{i, ""}].Kind == kindMoved {
+				if exact && g.seq == at.seq && i <= at.i || !exact && q.After != "" && r.id <= q.After {
+					continue
+				}
+				if (only != nil && !only[r.id]) || all[n][place{i, ""}].Kind == kindMoved {
 					continue
 				}
 				for _, t := range r.targets {
@@ -166,10 +176,16 @@ func (s *Spool) walkIn(ctx context.Context, subjects string, q spool.Query, fn f
 func (s *Spool) walkDead(ctx context.Context, q spool.Query, fn func(*letter, *schemas.Meta) (bool, error)) error {
 	subjects := s.names.prefix + ".dead." + orAny(q.Project) + "." + orAny(q.Destination) + ".*"
 	only := set(q.IDs)
-	return s.pages(ctx, s.names.dead(), subjects, "", func(list []got) (bool, error) {
+	q.Dead = true
+	at, exact, err := s.behind(ctx, q)
+	if err != nil {
+		return err
+	}
+	g := get{Next: subjects, Batch: pageMessages, MaxBytes: pageBytes, Seq: at.seq + 1}
+	return s.pagesFrom(ctx, s.names.dead(), g, func(list []got) (bool, error) {
 		for _, g := range list {
 			l, err := parseLetter(g)
-			if err != nil || (only != nil && !only[l.id]) || (q.After != "" && l.id <= q.After) {
+			if err != nil || (only != nil && !only[l.id]) || (!exact && q.After != "" && l.id <= q.After) {
 				continue
 			}
 			m := l.metaOr(l.project)
@@ -200,8 +216,8 @@ func set(ids []string) map[string]bool {
 }
 
 // List walks records in the order of the stream; see spool.Spool. What is out
-// or put off at other gateways shows as waiting. After goes by the order of
-// ids, which are those of the gateways' clocks.
+// or put off at other gateways shows as waiting. After goes on behind a record's
+// place, not its id; see behind.
 func (s *Spool) List(q spool.Query, fn func(spool.Entry) bool) error {
 	n, last := 0, ""
 	enough := func(id string) bool {
@@ -216,6 +232,7 @@ func (s *Spool) List(q spool.Query, fn func(spool.Entry) bool) error {
 			if enough(l.id) {
 				return false, nil
 			}
+			s.listed.Add(cursor{l.id, true}, position{seq: l.seq})
 			return fn(spool.Entry{
 				Meta: *m, Destination: l.dst, Size: l.size, Dead: true, Reason: l.note.Reason, Attempts: l.note.Attempts,
 			}), nil
@@ -225,7 +242,7 @@ func (s *Spool) List(q spool.Query, fn func(spool.Entry) bool) error {
 		if enough(e.r.id) {
 			return false, nil
 		}
-		s.listed.Add(e.r.id, e.seq)
+		s.listed.Add(cursor{e.r.id, false}, position{e.seq, e.i})
 		return fn(s.describe(e)), nil
 	})
 }
@@ -253,7 +270,9 @@ var errStop = errors.New("found")
 // Open reads one stored record, waiting or dead; its large payloads stay in
 // the object store.
 func (s *Spool) Open(id string) (*schemas.Record, error) {
-	r, err := s.find(s.ctx, id)
+	ctx, cancel := context.WithTimeout(s.ctx, decisionWait)
+	defer cancel()
+	r, err := s.find(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("record %q: %w", id, err)
 	}
@@ -268,33 +287,9 @@ func (s *Spool) Open(id string) (*schemas.Record, error) {
 	return &schemas.Record{Meta: *m, Envelope: *env}, nil
 }
 
-// findListed looks for a record where it was listed last, nil when it is not
-// there any more: whoever reads what was listed would walk the stream for each.
-func (s *Spool) findListed(ctx context.Context, id string) *stored {
-	seq, ok := s.listed.Get(id)
-	if !ok {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	raw, err := s.recordStream.GetMsg(ctx, seq)
-	if err != nil {
-		return nil
-	}
-	p, err := decodePack(raw.Data)
-	if err != nil {
-		return nil
-	}
-	packs := []*pack{p}
-	all, err := s.marksOf(ctx, []got{{seq: seq, subject: raw.Subject, data: raw.Data}}, packs)
-	if err != nil || packs[0] == nil {
-		return nil
-	}
-	return waitingIn(packs[0], all[0], id)
-}
-
 // find looks for a record around the time of its id, then among those that
-// were stored once more, then among the dead letters.
+// were stored once more, then among the dead letters, then everywhere: the clock
+// of the gateway that made the id may have been wrong.
 func (s *Spool) find(ctx context.Context, id string) (found *stored, err error) {
 	u, err := ulid.ParseStrict(id)
 	if err != nil {
@@ -353,6 +348,12 @@ func (s *Spool) find(ctx context.Context, id string) (found *stored, err error) 
 		if l, err := parseLetter(g); err == nil {
 			return l.stored, nil
 		}
+	}
+	if err := look(s.names.prefix+".*.*", ""); err != nil && !errors.Is(err, errStop) {
+		return nil, err
+	}
+	if found != nil {
+		return found, nil
 	}
 	return nil, spool.ErrNotFound
 }

@@ -53,7 +53,7 @@ type Spool struct {
 	flushes   chan struct{} // bounds the flushes under way
 
 	stats    statistics
-	listed   *lru.Cache[string, uint64]   // where records were listed: message by id
+	listed   *lru.Cache[cursor, position] // where records were listed
 	looking  atomic.Bool                  // the keeper's look at the streams
 	doubtful *lru.Cache[string, struct{}] // see doubt
 	orphans  map[string]time.Time         // of the last sweep: what nobody needed, and since when
@@ -101,7 +101,7 @@ func Open(ctx context.Context, cfg Config) (*Spool, error) {
 
 // maxListed bounds how many listed records' places are remembered, some 100
 // bytes each.
-const maxListed = 8192
+const maxListed = 1 << 15
 
 func newSpool(cfg Config) (*Spool, error) {
 	if cfg.URL == "" {
@@ -120,7 +120,7 @@ func newSpool(cfg Config) (*Spool, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	s.listed, _ = lru.New[string, uint64](maxListed) // fails only for a size below 1
+	s.listed, _ = lru.New[cursor, position](maxListed) // fails only for a size below 1
 	if s.observer == nil {
 		s.observer = nobody{}
 	}
