@@ -23,7 +23,8 @@ type Config struct {
 	// Stream is the name that the streams of this spool begin with [breakwater].
 	// Spools with the same servers and the same name share what is in them.
 	Stream string
-	// Replicas is how many servers hold each record [3].
+	// Replicas is how many servers hold each record [3]; streams that have more
+	// copies keep them.
 	Replicas int
 	// Monitors are the monitoring addresses (http://host:8222) of all servers of
 	// the cluster. Open asks each whether it syncs before it confirms.

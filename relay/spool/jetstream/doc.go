@@ -108,7 +108,7 @@
 //     too old, and says so. What it puts off is due by its clock.
 //   - Gateways have different limits: the streams have those that were set last.
 //     The bound on a project's messages only grows, because the servers would
-//     remove what is beyond a lower one.
+//     remove what is beyond a lower one, and copies never become fewer.
 //
 // # Duplicates at the door
 //

@@ -243,3 +243,21 @@ func rawOf(t *testing.T, rec *schemas.Record) []byte {
 	}
 	return raw
 }
+
+// A gateway that is configured for fewer copies does not take away those that
+// others rely on.
+func TestCopiesAreNotTakenAway(t *testing.T) {
+	c := natstest.Start(t, natstest.Options{Nodes: 3})
+	place := newPlace()
+	s := solo(t, c, place, nil)
+	_ = solo(t, c, place, func(c *Config) { c.Replicas = 1 })
+	for _, name := range []string{s.names.records(), s.names.dead(), s.names.state(), "OBJ_" + s.names.large()} {
+		stream, err := s.js.Stream(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := stream.CachedInfo().Config.Replicas; n != 3 {
+			t.Errorf("%s has %d copies, want 3", name, n)
+		}
+	}
+}

@@ -87,8 +87,15 @@ func (s *Spool) prepare(ctx context.Context, l spool.Limits) error {
 		}
 	}
 	return s.retry(ctx, func(ctx context.Context) error {
+		copies := s.cfg.Replicas
+		switch old, err := s.js.Stream(ctx, "OBJ_"+n.large()); {
+		case err == nil:
+			copies = s.copies(n.large(), old.CachedInfo().Config.Replicas)
+		case !errors.Is(err, jetstream.ErrStreamNotFound):
+			return err
+		}
 		large, err := s.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
-			Bucket: n.large(), Storage: jetstream.FileStorage, Replicas: s.cfg.Replicas,
+			Bucket: n.large(), Storage: jetstream.FileStorage, Replicas: copies,
 			Description: "payloads above the limit of a message; gateways count them to max_size",
 		})
 		if err != nil {
@@ -114,7 +121,7 @@ func (s *Spool) makeStream(ctx context.Context, c jetstream.StreamConfig) (jetst
 	switch {
 	case err == nil:
 		was := old.CachedInfo().Config
-		c.FirstSeq = was.FirstSeq
+		c.FirstSeq, c.Replicas = was.FirstSeq, s.copies(c.Name, was.Replicas)
 		if c.Discard == jetstream.DiscardNew {
 			c.MaxMsgsPerSubject = max(c.MaxMsgsPerSubject, was.MaxMsgsPerSubject)
 		}
@@ -128,6 +135,15 @@ func (s *Spool) makeStream(ctx context.Context, c jetstream.StreamConfig) (jetst
 		return s.makeStream(ctx, c)
 	}
 	return stream, err
+}
+
+// copies is how many copies a stream gets that has some. They never become
+// fewer: what another gateway confirmed it confirmed for that many.
+func (s *Spool) copies(stream string, has int) int {
+	if has > s.cfg.Replicas {
+		s.log.Warn().Str("stream", stream).Int("copies", has).Int("configured", s.cfg.Replicas).Msg("the stream keeps its copies, which are more than configured here; whoever wants fewer edits the stream")
+	}
+	return max(has, s.cfg.Replicas)
 }
 
 // retry repeats what the servers cannot do now (no leader, no answer) until
