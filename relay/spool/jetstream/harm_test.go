@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"breakwater/relay/spool"
 	"breakwater/relay/spool/jetstream/natstest"
+	"breakwater/relay/spool/spooltest"
 	"breakwater/schemas"
 )
 
@@ -259,5 +261,51 @@ func TestCopiesAreNotTakenAway(t *testing.T) {
 		if n := stream.CachedInfo().Config.Replicas; n != 3 {
 			t.Errorf("%s has %d copies, want 3", name, n)
 		}
+	}
+}
+
+// A client that comes to two gateways with one event while the servers do not
+// answer: both try again, one stores it, and the other one's ends as a duplicate.
+func TestTwoGatewaysTryAgain(t *testing.T) {
+	c := natstest.Start(t, natstest.Options{})
+	place := newPlace()
+	var gateways []*Spool
+	var ledgers []*spooltest.Ledger
+	for range 2 {
+		l := spooltest.NewLedger()
+		ledgers = append(ledgers, l)
+		gateways = append(gateways, solo(t, c, place, func(c *Config) { c.Observer, c.times.giveUp = l, 20*time.Second }))
+	}
+	c.Pause(0)
+	ids := make([]string, 2)
+	var wg sync.WaitGroup
+	for i, s := range gateways {
+		wg.Go(func() {
+			rec := record([]string{"a"}, "x")
+			rec.Meta.EventID = "9ec79c33ec9942ab8353589fcb2e04dc"
+			if err := s.Append(t.Context(), rec); err != nil {
+				t.Error(err)
+			}
+			ids[i] = rec.Meta.ID
+		})
+	}
+	eventually(t, 20*time.Second, func() error { // both had no answer, and try again
+		for _, s := range gateways {
+			if s.Ready() == nil {
+				return errors.New("it waits for its first answer")
+			}
+		}
+		return nil
+	})
+	c.Resume(0)
+	wg.Wait()
+	duplicates := 0
+	for i, l := range ledgers {
+		if f := l.Finals(ids[i]); len(f) == 1 && f[0].Reason == reasonDuplicate {
+			duplicates++
+		}
+	}
+	if duplicates != 1 {
+		t.Fatalf("%d of two ended as duplicates, want one", duplicates)
 	}
 }

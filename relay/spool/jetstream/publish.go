@@ -24,7 +24,7 @@ func (s *Spool) publish(p *project) {
 	last, took := 0, time.Duration(0)
 	for {
 		runtime.Gosched() // callers that are about to append come along
-		s.gather(p, last, took/4)
+		s.gather(p, last, min(took/4, longestGather))
 		s.mu.Lock()
 		var group []*appending
 		if p.running == 1 || p.line >= s.packSize() { // else those under way are enough
@@ -115,6 +115,8 @@ const (
 	maxPacked     = 512 // records of one message
 	maxPublishers = 4   // messages of one project under way
 	gatherFrom    = 8   // records of a message whose callers are waited for
+
+	longestGather = 50 * time.Millisecond // also where a message waited for a new leader
 )
 
 // store puts a commit group into the stream as one message and tells the
@@ -143,14 +145,30 @@ func (s *Spool) store(p *project, group []*appending) error {
 	s.metrics.publish.Observe(time.Since(start).Seconds())
 	s.metrics.packed.Observe(float64(len(group)))
 	s.added(addition{ack.Sequence, p.name, int64(len(msg.Data)), size})
+	repeat := ack.Duplicate && (!again || s.isOther(ack.Sequence, group[0].rec.Meta.ID))
 	for _, a := range group {
 		s.observer.Appended(&a.rec.Meta)
-		if ack.Duplicate && !again { // it was there before this gateway sent it
+		if repeat { // it was there before this gateway sent it
 			s.observer.Settled(&a.rec.Meta, schemas.AllFinal(len(a.rec.Meta.Counts), schemas.Filtered, reasonDuplicate))
 			s.dropObjects(a.objs)
 		}
 	}
 	return nil
+}
+
+// isOther says that a message holds another record than the one given: where
+// this gateway tried again, the servers recognise its own first try or that of
+// another gateway, to which the client came meanwhile. One that is gone is taken
+// for its own.
+func (s *Spool) isOther(seq uint64, id string) bool {
+	ctx, cancel := context.WithTimeout(s.ctx, 2*time.Second)
+	defer cancel()
+	raw, err := s.read(ctx, s.names.records(), read{Seq: seq})
+	if err != nil {
+		return false
+	}
+	p, err := decodePack(raw.data)
+	return err == nil && !slices.ContainsFunc(p.records, func(r stored) bool { return r.id == id })
 }
 
 // confirm publishes until a server says what became of the message, wanted is
