@@ -32,7 +32,9 @@
 // Every key has an end. After a restart without its data buckets are full and
 // windows begin anew; quotas do not: each gateway says with every question what
 // it last heard was used and what it has counted alone since, and Redis goes on
-// from the higher. Scripts are loaded again when Redis does not know them. Under
+// from the higher. What is said again, because no answer came, counts once; a
+// request whose own answer came late may count twice, in Redis and alone.
+// Scripts are loaded again when Redis does not know them. Under
 // maxmemory the policy volatile-ttl drops first what would end first: buckets,
 // then fingerprints seen a few times, long before storms, claims and quotas.
 //
