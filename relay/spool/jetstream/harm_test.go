@@ -309,3 +309,53 @@ func TestTwoGatewaysTryAgain(t *testing.T) {
 		t.Fatalf("%d of two ended as duplicates, want one", duplicates)
 	}
 }
+
+// A message is not acknowledged for what the servers do not know yet: a kill
+// would leave a record that nobody gets any more.
+func TestNoAcknowledgementBeforeTheMark(t *testing.T) {
+	c := natstest.Start(t, natstest.Options{})
+	s := solo(t, c, newPlace(), nil)
+	append1(t, s, "x")
+	held := claimOf(t, s, dstB).(*claim)
+	for range cap(s.flushes) { // nothing can be stored
+		s.flushes <- struct{}{}
+	}
+	s.mu.Lock()
+	s.decide(held.it.m, marks{place{0, "a"}: {Kind: kindDone}}, true)
+	s.mu.Unlock()
+	consumer, err := s.consume(t.Context(), dstA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.pullNow(s.queueOf(dstA), consumer); n != 1 || err != nil {
+		t.Fatalf("pulled %d: %v", n, err)
+	}
+	pending := func() int {
+		if err := s.conn.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		info, err := consumer.Info(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.NumAckPending
+	}
+	if n := pending(); n != 1 {
+		t.Fatalf("%d messages are leased, want the one whose mark is not stored", n)
+	}
+	for range cap(s.flushes) {
+		<-s.flushes
+	}
+	eventually(t, 20*time.Second, func() error {
+		if n := pending(); n != 0 {
+			return fmt.Errorf("%d messages are leased", n)
+		}
+		return nil
+	})
+}
+
+func (s *Spool) queueOf(dst spool.Destination) *queue {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queue(dst)
+}

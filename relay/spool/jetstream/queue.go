@@ -287,10 +287,12 @@ func (s *Spool) lease(q *queue, m *message, msg jetstream.Msg) {
 			s.soil(m)
 			return
 		}
-		_ = msg.Ack() // one that is lost comes again
-		return
+		if len(m.unstored) == 0 && len(m.storing) == 0 {
+			_ = msg.Ack() // one that is lost comes again
+			return
+		}
 	}
-	m.leases[q.dst.Name] = l
+	m.leases[q.dst.Name] = l // one with nothing left is given back when the servers know why
 	s.metrics.leases.Inc()
 	for _, it := range l.items {
 		q.offer(it, now)
