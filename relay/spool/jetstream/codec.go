@@ -4,6 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
+	"sync"
 
 	"github.com/goccy/go-json"
 	"github.com/klauspost/compress/zstd"
@@ -13,7 +16,7 @@ import (
 
 // A message is a pack: records of one project that were stored together.
 //
-//	message magic · 0 and the pack, or 1 and the pack as a zstd frame
+//	message magic · 0 and the pack, or 1 and the pack as zstd frames
 //	pack    life of the gateway that stored it · project · number · records
 //	record  id · destinations to go · marks it brings from an earlier message ·
 //	        received · items · objects · meta (JSON) · envelope, or 1 and nothing
@@ -168,10 +171,13 @@ func appendEnvelope(b []byte, env *schemas.Envelope, number map[int]uint64) ([]b
 	return b, nil
 }
 
+// packers is on how many cores packs are compressed at most.
+const packers = 4
+
 // Records of one pack resemble each other: errors of one application. Every
 // byte saved is saved in the log and in the store of each replica.
 var (
-	packer, _   = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(512<<10))
+	packer, _   = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(packers), zstd.WithWindowSize(512<<10))
 	unpacker, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(maxUnpacked)) // neither fails with these options
 )
 
@@ -189,11 +195,34 @@ func encodePack(life, project string, records ...[]byte) []byte {
 		return b
 	}
 	squeezed := append(make([]byte, 0, start+len(b)/2), magic...)
-	squeezed = packer.EncodeAll(b[start:], append(squeezed, squeezedPack))
+	squeezed = squeeze(append(squeezed, squeezedPack), b[start:])
 	if len(squeezed) < len(b)*9/10 {
 		return squeezed
 	}
 	return b
+}
+
+// leastPart is what is worth a frame of its own.
+const leastPart = 64 << 10
+
+// squeeze appends a pack as zstd frames. A large one is compressed in parts on
+// several cores, because those who wait for it also wait for this; to a reader
+// frames in a row are one text (RFC 8878, section 3).
+func squeeze(to, pack []byte) []byte {
+	n := min(len(pack)/leastPart, runtime.GOMAXPROCS(0), packers)
+	if n < 2 {
+		return packer.EncodeAll(pack, to)
+	}
+	parts := make([][]byte, n)
+	var wg sync.WaitGroup
+	for i := range parts {
+		wg.Go(func() {
+			part := pack[len(pack)*i/n : len(pack)*(i+1)/n]
+			parts[i] = packer.EncodeAll(part, make([]byte, 0, len(part)/2))
+		})
+	}
+	wg.Wait()
+	return append(to, slices.Concat(parts...)...)
 }
 
 // plain is encodePack without compressing. The pack begins at start.
