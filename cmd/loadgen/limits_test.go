@@ -55,6 +55,9 @@ func TestUpstreamLimitReachesTheDoor(t *testing.T) {
 	if status, _ := post("first", event); status != 200 {
 		t.Fatalf("an error before the limit is known was answered %d", status)
 	}
+	if err := until(20*time.Second, "the first error's refusal upstream", func() bool { return len(up.Requests()) > 0 }); err != nil {
+		t.Fatal(err) // only then: an error sent meanwhile could be refused in its place
+	}
 	var h http.Header // of the refusal
 	if err := until(limited-time.Second, "the door learning of the limit", func() bool {
 		var status int
