@@ -22,14 +22,17 @@ import (
 
 // BenchmarkAgainstPlainPublish compares appends with plain publishing, side by
 // side: 128 producers of 4 KB, errors that resemble each other as those of one
-// application do, or noise that does not compress, on three servers that sync, each producer waiting
-// for its confirmation. Rounds of both alternate, so that a busy machine slows
-// both. times-plain is the figure that counts.
+// application do, or noise that does not compress, on three servers that sync,
+// each producer waiting for its confirmation. The plain producers share one
+// connection, or have one each. Rounds of both alternate, so that a busy machine
+// slows both. times-plain is the figure that counts.
 //
 //	go test -run '^$' -bench AgainstPlain -benchtime 5x ./relay/spool/jetstream
 func BenchmarkAgainstPlainPublish(b *testing.B) {
-	b.Run("errors", func(b *testing.B) { againstPlain(b, anError) })
-	b.Run("random", func(b *testing.B) { againstPlain(b, noise) })
+	for _, connections := range []int{1, 128} { // of the plain publishers together; the spool has one
+		b.Run(fmt.Sprintf("errors/%d", connections), func(b *testing.B) { againstPlain(b, anError, connections) })
+		b.Run(fmt.Sprintf("random/%d", connections), func(b *testing.B) { againstPlain(b, noise, connections) })
+	}
 }
 
 // anError is an event of a web page: one of a hundred errors, with ids, times,
@@ -68,25 +71,29 @@ func noise() []byte {
 	return text
 }
 
-func againstPlain(b *testing.B, payload func() []byte) {
+func againstPlain(b *testing.B, payload func() []byte, connections int) {
 	const producers, round = 128, time.Second
 	var payloads [1024][]byte
 	for i := range payloads {
 		payloads[i] = payload()
 	}
-	var next atomic.Uint64
+	var next, turn atomic.Uint64
 	text := func() []byte { return payloads[next.Add(1)%uint64(len(payloads))] }
 	c := natstest.Start(b, natstest.Options{Nodes: 3})
-	conn, err := nats.Connect(c.URL())
-	if err != nil {
-		b.Fatal(err)
+	var all []jetstream.JetStream
+	for range connections {
+		conn, err := nats.Connect(c.URL())
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer conn.Close()
+		js, err := jetstream.New(conn)
+		if err != nil {
+			b.Fatal(err)
+		}
+		all = append(all, js)
 	}
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	if err != nil {
-		b.Fatal(err)
-	}
-	if _, err := js.CreateStream(b.Context(), jetstream.StreamConfig{Name: "plain", Subjects: []string{"plain"}, Replicas: 3}); err != nil {
+	if _, err := all[0].CreateStream(b.Context(), jetstream.StreamConfig{Name: "plain", Subjects: []string{"plain"}, Replicas: 3}); err != nil {
 		b.Fatal(err)
 	}
 	s := mustOpen(b, Config{URL: c.URL(), Monitors: c.Monitors(), Stream: "packed", MaxSize: 64 << 30})
@@ -114,6 +121,7 @@ func againstPlain(b *testing.B, payload func() []byte) {
 	add := func(i int, n int64, d time.Duration) { sent[i], took[i] = sent[i]+n, took[i]+d }
 	for b.Loop() {
 		n, d := run(func(ctx context.Context) error {
+			js := all[turn.Add(1)%uint64(connections)]
 			_, err := js.PublishMsg(ctx, &nats.Msg{Subject: "plain", Data: text()})
 			return err
 		})
