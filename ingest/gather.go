@@ -36,7 +36,7 @@ func Gather(head []byte, r io.Reader, limit int64, hard bool, charge func(int64)
 		}
 		n, err := r.Read(room)
 		room, have = room[n:], have+int64(n)
-		if err == io.EOF { //nolint:errorlint // io.Reader's own word
+		if err == io.EOF { // io.Reader's own word
 			break
 		}
 		if err != nil {

@@ -74,7 +74,6 @@ func TestRoomFollowsTheHeap(t *testing.T) {
 	burst := make([]byte, 200<<20)
 	until("with much alive", func() bool { return percent() < 15 })
 	runtime.KeepAlive(burst)
-	burst = nil
 	until("with little alive", func() bool { return percent() > 30 })
 	cancel()
 	if err := <-done; err != nil {

@@ -70,13 +70,13 @@ func seenStream(cfg *config.Config) func(context.Context) []doctor.Seen {
 func seenRedis(cfg *config.Config) func(context.Context) []doctor.Seen {
 	return func(ctx context.Context) []doctor.Seen {
 		r := cfg.Limits.Redis
-		f, err := fleet.New(fleet.Options{
+		f, err := fleet.New(fleet.Options{ //nolint:contextcheck // the script is read from the library, nothing is asked
 			URL: r.URL.Reveal(), Timeout: 2 * time.Second, Prefix: r.Prefix, Name: "doctor", Registerer: prometheus.NewRegistry(), Log: zerolog.Nop(),
 		})
 		if err != nil {
 			return []doctor.Seen{{Subject: "limits.redis", Name: "redis_unreachable", Detail: err.Error()}}
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }()
 		return redisSeen(ctx, f, r.Timeout.Duration())
 	}
 }

@@ -1,12 +1,13 @@
 package main
 
 import (
-	"breakwater/relay/relaytest"
 	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
+
+	"breakwater/relay/relaytest"
 )
 
 // chaosReport is what a run proves.

@@ -189,8 +189,10 @@ func (c *costCmd) measure(ctx context.Context, r *rig) (rep costReport, err erro
 		return rep, errors.New("nothing was accepted")
 	}
 	n := float64(got.OK)
-	rep = costReport{Kind: c.Kind, Requests: got.OK, Bytes: len(req.body), PerSecond: got.Rate, NotOK: got.NoAnswer,
-		Redis: (after.commands - before.commands) / n, Fsyncs: (after.fsyncs - before.fsyncs) / n, NATSSyncs: synced / n}
+	rep = costReport{
+		Kind: c.Kind, Requests: got.OK, Bytes: len(req.body), PerSecond: got.Rate, NotOK: got.NoAnswer,
+		Redis: (after.commands - before.commands) / n, Fsyncs: (after.fsyncs - before.fsyncs) / n, NATSSyncs: synced / n,
+	}
 	if c.Hold {
 		rep.Held = (full - empty) / n
 	}

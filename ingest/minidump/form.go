@@ -115,7 +115,7 @@ func (g *guard) Read(p []byte) (int, error) {
 		g.left -= n
 	}
 	g.keep(p[:n])
-	if err != nil && err != io.EOF { // io.Reader's own word
+	if err != nil && !errors.Is(err, io.EOF) {
 		g.err = err
 	}
 	return n, err

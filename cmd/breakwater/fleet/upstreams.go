@@ -60,7 +60,7 @@ func (f *Fleet) learn(cmd *redis.Cmd) {
 func (f *Fleet) listen() {
 	own := f.prefix + "to:" + f.name
 	sub := f.rdb.Subscribe(f.ended, f.prefix+"limits", own)
-	defer sub.Close()
+	defer func() { _ = sub.Close() }()
 	messages := sub.Channel(redis.WithChannelSize(1000))
 	for {
 		select {

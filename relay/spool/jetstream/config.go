@@ -77,8 +77,14 @@ func (t times) withDefaults() times {
 		at *time.Duration
 		or time.Duration
 	}{
-		{&t.ackWait, 30 * time.Second}, {&t.giveUp, 10 * time.Second}, {&t.hold, time.Minute}, {&t.nakMost, 30 * time.Second},
-		{&t.flush, 100 * time.Millisecond}, {&t.idle, 5 * time.Second}, {&t.statsAge, time.Second}, {&t.dedupe, 2 * time.Minute},
+		{&t.ackWait, 30 * time.Second},
+		{&t.giveUp, 10 * time.Second},
+		{&t.hold, time.Minute},
+		{&t.nakMost, 30 * time.Second},
+		{&t.flush, 100 * time.Millisecond},
+		{&t.idle, 5 * time.Second},
+		{&t.statsAge, time.Second},
+		{&t.dedupe, 2 * time.Minute},
 	} {
 		if *d.at == 0 {
 			*d.at = d.or

@@ -237,7 +237,7 @@ func TestLargeRecords(t *testing.T) {
 				s.Tick()
 				if used := s.Stats().Used; used > 64<<10 {
 					objs, err := s.large.List(t.Context())
-					return fmt.Errorf("%d bytes are left, %d of them in the streams, %d payloads (%v)", used, s.stats.used(), len(objs), err)
+					return fmt.Errorf("%d bytes are left, %d of them in the streams, %d payloads (%w)", used, s.stats.used(), len(objs), err)
 				}
 				return nil
 			})

@@ -5,7 +5,6 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"breakwater/relay/spool"
 	"breakwater/schemas"
 )
 
@@ -220,8 +219,4 @@ func (l *lease) forget(i int) {
 		l.taken--
 		l.q.inFlight--
 	}
-}
-
-func (m *message) destination(name string) spool.Destination {
-	return spool.Destination{Project: m.project, Name: name}
 }
