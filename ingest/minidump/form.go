@@ -115,7 +115,7 @@ func (g *guard) Read(p []byte) (int, error) {
 		g.left -= n
 	}
 	g.keep(p[:n])
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && err != io.EOF { // io.Reader's own word
 		g.err = err
 	}
 	return n, err
@@ -154,7 +154,7 @@ type bodyOf struct {
 
 func (b bodyOf) Read(p []byte) (int, error) {
 	n, err := b.p.Read(p)
-	if err != nil && err != io.EOF { // io.Reader's own word
+	if err != nil && err != io.EOF { //nolint:errorlint // io.Reader's own word; a body cut off wraps it
 		err = b.g.blame(err)
 	}
 	return n, err
