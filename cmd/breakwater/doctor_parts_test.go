@@ -181,7 +181,7 @@ func mounted(t *testing.T, flags uintptr, options string) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", flags, options); err != nil {
-		t.Skipf("mounting a small disk is not permitted here: %v", err)
+		t.Skipf("only root may mount the small disk that is filled here: %v", err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 	return dir

@@ -19,7 +19,7 @@ func TestFull(t *testing.T) {
 			c := fullCmd{Gateway: binary(t), Limit: tc.limit, Files: tc.files, MiB: 12, Conns: 8, Stay: 300 * time.Millisecond, JSON: true}
 			err := c.Run()
 			if errors.Is(err, errCannotMount) {
-				t.Skipf("needs a small disk: %v", err)
+				t.Skipf("only root may mount the small disk that is filled here: %v", err)
 			}
 			if err != nil {
 				t.Fatal(err)

@@ -73,7 +73,7 @@ func TestKillNineOnAFullDisk(t *testing.T) {
 	c := tortureCmd{Gateway: binary(t), Kills: 12, Conns: 16, Size: "4096", Uptime: 400 * time.Millisecond, Outage: 0.8, Disk: 12, JSON: true}
 	err := c.Run()
 	if errors.Is(err, errCannotMount) {
-		t.Skipf("needs a small disk: %v", err)
+		t.Skipf("only root may mount the small disk that is filled here: %v", err)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -31,7 +31,7 @@ type Rsyslog struct {
 }
 
 // ErrNoRsyslog says what is not installed.
-var ErrNoRsyslog = errors.New("rsyslogd is not installed (Debian: rsyslog, rsyslog-gnutls)")
+var ErrNoRsyslog = errors.New("rsyslogd is not installed: `make deps` does (Debian: rsyslog, rsyslog-gnutls)")
 
 // rsyslogConf writes one line per message: what rsyslog understood of the
 // header, then the text.
