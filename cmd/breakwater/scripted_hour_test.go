@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -48,6 +49,8 @@ func playHour(t *testing.T) *hour {
 	up := startUpstream(t, relaytest.Options{})
 	g := newGateway(t, strings.NewReplacer("DSN", up.DSN("5"), "REDIS", redistest.Start(t).URL()).Replace(hourConfig)).start()
 	h := &hour{}
+	client := &http.Client{Transport: &http.Transport{}} // its connection is open whenever the gateway is looked at
+	t.Cleanup(client.CloseIdleConnections)
 	const minutes = 61
 	for i := range minutes {
 		switch i {
@@ -80,6 +83,11 @@ func playHour(t *testing.T) *hour {
 				}
 				return nil
 			})
+		}
+		if resp, err := client.Get("http://" + g.public + "/api/relay/healthcheck/ready/"); err != nil {
+			t.Fatal(err)
+		} else if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.Body.Close() != nil {
+			t.Fatal(err)
 		}
 		h.states = append(h.states, g.families())
 	}

@@ -39,7 +39,7 @@ const fullFrom = 0.9
 // Inspect looks at the servers and the streams of cfg from outside and changes
 // nothing, but for one small message that it stores and removes again. dsts are
 // the destinations that should have a consumer. It takes as long as servers
-// that do not answer make it, at most some 30 s, and ends early with ctx.
+// that do not answer make it, at most a minute, and ends early with ctx.
 func Inspect(ctx context.Context, cfg Config, dsts []spool.Destination) (list []Finding) {
 	cfg.Gateway = "doctor"
 	s, err := newSpool(cfg)
@@ -148,19 +148,26 @@ func (s *Spool) inspectStream(info *jetstream.StreamInfo, add func(string, strin
 
 // inspectWrite stores a message, reads it and removes it.
 func (s *Spool) inspectWrite(ctx context.Context, add func(string, string, string, ...any)) {
-	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 12*time.Second)
 	defer cancel()
-	name, start := s.names.records(), time.Now()
-	ack, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: s.names.probe()}, withoutRetry...)
-	took := time.Since(start)
-	if err == nil {
-		var stream jetstream.Stream
-		if stream, err = s.js.Stream(ctx, name); err == nil {
-			if _, err = stream.GetMsg(ctx, ack.Sequence); err == nil {
-				err = stream.DeleteMsg(ctx, ack.Sequence)
-			}
+	name := s.names.records()
+	var took time.Duration
+	err := s.retry(ctx, func(ctx context.Context) error {
+		start := time.Now()
+		ack, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: s.names.probe()}, withoutRetry...)
+		took = time.Since(start)
+		if err != nil {
+			return err
 		}
-	}
+		stream, err := s.js.Stream(ctx, name)
+		if err != nil {
+			return err
+		}
+		if _, err := stream.GetMsg(ctx, ack.Sequence); err != nil {
+			return err
+		}
+		return stream.DeleteMsg(ctx, ack.Sequence)
+	})
 	if isNotFound(err) {
 		err = nil // a gateway asked at the same moment, and its message took this one's place
 	}
@@ -175,10 +182,16 @@ func (s *Spool) inspectWrite(ctx context.Context, add func(string, string, strin
 }
 
 func (s *Spool) inspectConsumers(ctx context.Context, dsts []spool.Destination, add func(string, string, string, ...any)) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	// A consumer's leader is one of its own, and may have gone with a server: what
+	// it never saw is asked again until there is a new one.
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	for _, d := range dsts {
-		c, err := s.js.Consumer(ctx, s.names.records(), s.names.consumer(d))
+		var c jetstream.Consumer
+		err := s.retry(ctx, func(ctx context.Context) (err error) {
+			c, err = s.js.Consumer(ctx, s.names.records(), s.names.consumer(d))
+			return err
+		})
 		switch {
 		case errors.Is(err, jetstream.ErrConsumerNotFound):
 			add(d.String(), FaultMissing, "no gateway has asked for its reports yet: there is no consumer %s", s.names.consumer(d))
