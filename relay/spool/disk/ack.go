@@ -76,11 +76,11 @@ func (a *ack) appendTo(b []byte) []byte {
 		b = binary.AppendUvarint(b, uint64(len(runs)))
 		for _, r := range runs {
 			b = binary.AppendUvarint(b, uint64(r.n))
-			b = appendString(b, string(r.f.Outcome))
-			b = appendString(b, clip(r.f.Reason))
+			b = spool.AppendBytes(b, string(r.f.Outcome))
+			b = spool.AppendBytes(b, clip(r.f.Reason))
 		}
 	case opDead:
-		b = appendString(b, clip(a.reason))
+		b = spool.AppendBytes(b, clip(a.reason))
 	}
 	return b
 }
@@ -104,17 +104,17 @@ func runsOf(finals []schemas.Final) (runs []run) {
 // maxFinals bounds what a damaged ack may claim.
 const maxFinals = 1 << 20
 
-func (d *decoder) ack() (a ack, ok bool) {
-	a.op = ackOp(d.byte())
-	a.dest = uint32(d.uvarint())
-	a.off = uint32(d.uvarint())
+func decodeAck(d *spool.Decoder) (a ack, ok bool) {
+	a.op = ackOp(d.Byte())
+	a.dest = uint32(d.Uvarint())
+	a.off = uint32(d.Uvarint())
 	switch a.op {
 	case opDone:
 		total := uint64(0)
-		for range d.uvarint() {
-			n := d.uvarint()
-			f := schemas.Final{Outcome: schemas.Outcome(d.bytes()), Reason: string(d.bytes())}
-			if total += n; d.bad || n > maxFinals || total > maxFinals {
+		for range d.Uvarint() {
+			n := d.Uvarint()
+			f := schemas.Final{Outcome: schemas.Outcome(d.Bytes()), Reason: string(d.Bytes())}
+			if total += n; d.Bad || n > maxFinals || total > maxFinals {
 				return a, false
 			}
 			for range n {
@@ -122,12 +122,12 @@ func (d *decoder) ack() (a ack, ok bool) {
 			}
 		}
 	case opDead:
-		a.reason = string(d.bytes())
+		a.reason = string(d.Bytes())
 	case opPending:
 	default:
 		return a, false
 	}
-	return a, !d.bad
+	return a, !d.Bad
 }
 
 // record puts an acknowledgement in the buffer of its segment. Under s.mu.
@@ -162,8 +162,8 @@ func readAcks(b []byte, fn func(ack)) int64 {
 		if checksum(body) != binary.LittleEndian.Uint32(b[good:]) {
 			break
 		}
-		d := decoder{b: body}
-		a, ok := d.ack()
+		d := spool.Decoder{B: body}
+		a, ok := decodeAck(&d)
 		if !ok {
 			break
 		}

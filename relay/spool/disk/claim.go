@@ -153,7 +153,7 @@ func (c *claim) Envelope() (*schemas.Envelope, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading record %s: %w", c.meta.ID, err)
 	}
-	env, err := decodeEnvelope(b, c.blobs, c.s.blobBody)
+	env, err := spool.DecodeEnvelope(b, c.blobs, c.s.blobBody)
 	if err != nil {
 		return nil, fmt.Errorf("reading record %s: %w", c.meta.ID, err)
 	}

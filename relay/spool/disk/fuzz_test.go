@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"breakwater/relay/spool"
 	"breakwater/relay/spool/spooltest"
 	"breakwater/schemas"
 )
@@ -36,7 +37,7 @@ func FuzzPayload(f *testing.F) {
 		_, _, _, _ = parseRouteKey(h.route)
 		parseCounts(h.counts)
 		if _, raw, err := decodeMeta(b, recordID{}); err == nil {
-			_, _ = decodeEnvelope(raw, h.blobs, func(blobRef) schemas.Body { return schemas.Bytes(nil) })
+			_, _ = spool.DecodeEnvelope(raw, h.blobs, func(blobRef) schemas.Body { return schemas.Bytes(nil) })
 		}
 		moved, err := withState(nil, b, []byte("state"))
 		if err != nil {
@@ -88,10 +89,10 @@ func FuzzAcks(f *testing.F) {
 	f.Add(b.body)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		readAcks(data, func(ack) {})
-		d := decoder{b: data}
-		if a, ok := d.ack(); ok {
-			again := decoder{b: a.appendTo(nil)}
-			if _, ok := again.ack(); !ok {
+		d := spool.Decoder{B: data}
+		if a, ok := decodeAck(&d); ok {
+			again := spool.Decoder{B: a.appendTo(nil)}
+			if _, ok := decodeAck(&again); !ok {
 				t.Fatalf("%+v cannot be written and read", a)
 			}
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"path/filepath"
+
+	"breakwater/relay/spool"
 )
 
 // The index file of a segment repeats the heads of its records, so that a
@@ -55,16 +57,16 @@ func readIndex(raw []byte, salt uint32, fileSize int64) (size int64, body []byte
 
 // walkIndex hands out the records of a checked index.
 func walkIndex(body []byte, fn func(found) error) error {
-	d := decoder{b: body}
-	for len(d.b) > 0 {
-		fixed := d.take(25)
+	d := spool.Decoder{B: body}
+	for len(d.B) > 0 {
+		fixed := d.Take(25)
 		if len(fixed) < 25 {
 			return errIndex
 		}
 		f := found{off: binary.LittleEndian.Uint32(fixed), size: binary.LittleEndian.Uint32(fixed[4:]), kind: frameKind(fixed[8])}
 		copy(f.id[:], fixed[9:])
-		f.headBytes = d.bytes()
-		if d.bad {
+		f.headBytes = d.Bytes()
+		if d.Bad {
 			return errIndex
 		}
 		if err := fn(f); err != nil {

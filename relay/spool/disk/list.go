@@ -203,7 +203,7 @@ func (s *Spool) Open(id string) (*schemas.Record, error) {
 			r := h.ref.now()
 			blobs := r.sq.seg.blobs[r.sq.idx[r.pos]]
 			s.mu.Unlock()
-			env, err := decodeEnvelope(raw, blobs, s.blobBody)
+			env, err := spool.DecodeEnvelope(raw, blobs, s.blobBody)
 			if err != nil {
 				return nil, fmt.Errorf("record %s: %w", id, err)
 			}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"breakwater/relay/spool"
 	"breakwater/schemas"
 )
 
@@ -274,8 +275,8 @@ func (s *Spool) insert(g *segment) {
 
 // recordState records acknowledgements that came while a record was copied.
 func (s *Spool) recordState(g *segment, acks []byte) {
-	for d := (decoder{b: acks}); len(d.b) > 0; {
-		a, ok := d.ack()
+	for d := (spool.Decoder{B: acks}); len(d.B) > 0; {
+		a, ok := decodeAck(&d)
 		if !ok {
 			return
 		}

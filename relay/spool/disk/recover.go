@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sort"
 
+	"breakwater/relay/spool"
 	"breakwater/schemas"
 )
 
@@ -261,8 +262,8 @@ func (rc *recovery) add(g *segment, f found, acks []ack) error {
 	s.lastMs = max(s.lastMs, f.id.ms())
 	own := acksOf(acks, f.off)
 	var before []ack
-	for d := (decoder{b: h.state}); len(d.b) > 0; {
-		a, ok := d.ack()
+	for d := (spool.Decoder{B: h.state}); len(d.B) > 0; {
+		a, ok := decodeAck(&d)
 		if !ok {
 			break
 		}

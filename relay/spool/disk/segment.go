@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"breakwater/relay/spool"
 	"breakwater/schemas"
 )
 
@@ -213,6 +214,6 @@ func (b *indexBuilder) add(off, size uint32, kind frameKind, id recordID, headBy
 	b.body = binary.LittleEndian.AppendUint32(b.body, size)
 	b.body = append(b.body, byte(kind))
 	b.body = append(b.body, id[:]...)
-	b.body = appendBytes(b.body, headBytes)
+	b.body = spool.AppendBytes(b.body, headBytes)
 	b.count++
 }

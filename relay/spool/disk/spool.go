@@ -261,7 +261,7 @@ func (s *Spool) Close() error {
 		}
 	}
 	s.mu.Unlock()
-	s.metrics.unregister()
+	s.metrics.registered.Unregister()
 	return errors.Join(s.fs.SyncDir(s.dir), s.lock.Close())
 }
 

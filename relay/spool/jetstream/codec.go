@@ -2,7 +2,6 @@ package jetstream
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"github.com/goccy/go-json"
 	"github.com/klauspost/compress/zstd"
 
+	"breakwater/relay/spool"
 	"breakwater/schemas"
 )
 
@@ -42,7 +42,7 @@ import (
 const magic = "BWP\x01"
 
 var (
-	errMalformed = errors.New("malformed message")
+	errMalformed = spool.ErrMalformed
 	// errVersion is a message of another version, or none of ours.
 	errVersion = fmt.Errorf("%w: its version is not known", errMalformed)
 )
@@ -75,11 +75,6 @@ type pack struct {
 	broken  int   // records that cannot be read
 }
 
-func appendBytes[T string | []byte](b []byte, v T) []byte {
-	b = binary.AppendUvarint(b, uint64(len(v)))
-	return append(b, v...)
-}
-
 // whole is the number of the object that holds an envelope whose small items
 // together are too many for a message.
 const whole = -1
@@ -100,29 +95,32 @@ func encodeRecord(rec *schemas.Record, targets []string, carried map[string]mark
 	b = binary.AppendVarint(b, m.ReceivedAt.UnixMilli())
 	b = binary.AppendUvarint(b, uint64(max(m.Items(), 0)))
 	b = binary.AppendUvarint(b, uint64(len(objs)))
-	number := numbers(&rec.Envelope, objs)
 	for i := range rec.Envelope.Items {
 		if o, ok := objs[i]; ok {
-			b = appendBytes(b, o.name)
+			b = spool.AppendBytes(b, o.name)
 			b = binary.AppendUvarint(b, uint64(o.size))
 		}
 	}
 	if o, ok := objs[whole]; ok {
-		b = appendBytes(b, o.name)
+		b = spool.AppendBytes(b, o.name)
 		b = binary.AppendUvarint(b, uint64(o.size))
-		b = appendBytes(b, meta)
+		b = spool.AppendBytes(b, meta)
 		return append(b, 1), nil
 	}
-	b = appendBytes(b, meta)
-	return appendEnvelope(append(b, 0), &rec.Envelope, number)
+	b = spool.AppendBytes(b, meta)
+	return spool.AppendEnvelope(append(b, 0), &rec.Envelope, isObject(objs))
+}
+
+func isObject(objs map[int]object) func(int) bool {
+	return func(i int) bool { _, ok := objs[i]; return ok }
 }
 
 // appendHead writes what a record begins with.
 func appendHead(b []byte, id string, targets []string, carried map[string]mark) ([]byte, error) {
-	b = appendBytes(b, id)
+	b = spool.AppendBytes(b, id)
 	b = binary.AppendUvarint(b, uint64(len(targets)))
 	for _, t := range targets {
-		b = appendBytes(b, t)
+		b = spool.AppendBytes(b, t)
 	}
 	var marks []byte
 	if len(carried) > 0 {
@@ -131,44 +129,7 @@ func appendHead(b []byte, id string, targets []string, carried map[string]mark) 
 			return nil, fmt.Errorf("encoding marks: %w", err)
 		}
 	}
-	return appendBytes(b, marks), nil
-}
-
-// numbers gives each item that is an object its place among the objects.
-func numbers(env *schemas.Envelope, objs map[int]object) map[int]uint64 {
-	number := map[int]uint64{}
-	for i := range env.Items {
-		if _, ok := objs[i]; ok {
-			number[i] = uint64(len(number))
-		}
-	}
-	return number
-}
-
-func appendEnvelope(b []byte, env *schemas.Envelope, number map[int]uint64) ([]byte, error) {
-	var header []byte
-	if env.Header.Object != nil {
-		header = env.Header.Bytes()
-	}
-	b = appendBytes(b, header)
-	b = binary.AppendUvarint(b, uint64(len(env.Items)))
-	for i := range env.Items {
-		it := &env.Items[i]
-		if it.Header.Object == nil { // made by hand
-			it.Header = schemas.NewItemHeader(it.Header.Type)
-		}
-		b = appendBytes(b, it.Header.Bytes())
-		if n, ok := number[i]; ok {
-			b = binary.AppendUvarint(append(b, 1), n)
-			continue
-		}
-		raw, ok := it.InMemory()
-		if !ok {
-			return nil, fmt.Errorf("item %d: payload is neither in memory nor an object", i)
-		}
-		b = appendBytes(append(b, 0), raw)
-	}
-	return b, nil
+	return spool.AppendBytes(b, marks), nil
 }
 
 // packers is on how many cores packs are compressed at most.
@@ -234,11 +195,11 @@ func plain(life, project string, records ...[]byte) (b []byte, start int) {
 	b = append(make([]byte, 0, size), magic...)
 	b = append(b, plainPack)
 	start = len(b)
-	b = appendBytes(b, life)
-	b = appendBytes(b, project)
+	b = spool.AppendBytes(b, life)
+	b = spool.AppendBytes(b, project)
 	b = binary.AppendUvarint(b, uint64(len(records)))
 	for _, r := range records {
-		b = appendBytes(b, r)
+		b = spool.AppendBytes(b, r)
 	}
 	return b, start
 }

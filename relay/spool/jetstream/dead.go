@@ -66,10 +66,10 @@ func (r *stored) again(targets []string, carried map[string]mark) ([]byte, error
 	b = binary.AppendUvarint(b, uint64(r.items))
 	b = binary.AppendUvarint(b, uint64(len(r.objects)))
 	for _, o := range r.objects {
-		b = appendBytes(b, o.name)
+		b = spool.AppendBytes(b, o.name)
 		b = binary.AppendUvarint(b, uint64(o.size))
 	}
-	b = appendBytes(b, r.meta)
+	b = spool.AppendBytes(b, r.meta)
 	if r.env == nil {
 		return append(b, 1), nil
 	}

@@ -2,64 +2,15 @@ package jetstream
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"io"
-	"strconv"
 	"time"
 
 	"github.com/goccy/go-json"
 
+	"breakwater/relay/spool"
 	"breakwater/schemas"
 )
-
-type decoder struct {
-	b   []byte
-	bad bool
-}
-
-func (d *decoder) fail() { d.bad, d.b = true, nil }
-
-func (d *decoder) uvarint() uint64 {
-	v, n := binary.Uvarint(d.b)
-	if n <= 0 {
-		d.fail()
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-func (d *decoder) varint() int64 {
-	v, n := binary.Varint(d.b)
-	if n <= 0 {
-		d.fail()
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-func (d *decoder) bytes() []byte {
-	n := d.uvarint()
-	if n > uint64(len(d.b)) {
-		d.fail()
-		return nil
-	}
-	v := d.b[:n:n]
-	d.b = d.b[n:]
-	return v
-}
-
-func (d *decoder) byte() byte {
-	if len(d.b) == 0 {
-		d.fail()
-		return 0
-	}
-	v := d.b[0]
-	d.b = d.b[1:]
-	return v
-}
 
 // decodePack reads a message. A record that cannot be read keeps its place
 // among the others, which have nothing to do with it.
@@ -67,27 +18,27 @@ func decodePack(data []byte) (*pack, error) {
 	if len(data) < len(magic) || string(data[:len(magic)]) != magic {
 		return nil, errVersion
 	}
-	d := decoder{b: data[len(magic):]}
-	switch d.byte() {
+	d := spool.Decoder{B: data[len(magic):]}
+	switch d.Byte() {
 	case plainPack:
 	case squeezedPack:
-		raw, err := unpacker.DecodeAll(d.b, nil)
+		raw, err := unpacker.DecodeAll(d.B, nil)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errMalformed, err)
 		}
-		d.b = raw
+		d.B = raw
 	default:
 		return nil, errMalformed
 	}
-	p := &pack{size: int64(len(d.b)), life: string(d.bytes()), project: string(d.bytes())}
-	n := d.uvarint()
-	if n > uint64(len(d.b)) {
+	p := &pack{size: int64(len(d.B)), life: string(d.Bytes()), project: string(d.Bytes())}
+	n := d.Uvarint()
+	if n > uint64(len(d.B)) {
 		return nil, errMalformed
 	}
 	p.records = make([]stored, 0, n)
 	for range n {
-		r, err := decodeRecord(d.bytes())
-		if d.bad {
+		r, err := decodeRecord(d.Bytes())
+		if d.Bad {
 			return nil, errMalformed
 		}
 		if err != nil {
@@ -102,29 +53,29 @@ func decodePack(data []byte) (*pack, error) {
 }
 
 func decodeRecord(raw []byte) (stored, error) {
-	d := decoder{b: raw}
-	r := stored{id: string(d.bytes()), size: int64(len(raw))}
-	n := d.uvarint()
-	for i := uint64(0); i < n && !d.bad; i++ {
-		r.targets = append(r.targets, string(d.bytes()))
+	d := spool.Decoder{B: raw}
+	r := stored{id: string(d.Bytes()), size: int64(len(raw))}
+	n := d.Uvarint()
+	for i := uint64(0); i < n && !d.Bad; i++ {
+		r.targets = append(r.targets, string(d.Bytes()))
 	}
-	if marks := d.bytes(); len(marks) > 0 {
+	if marks := d.Bytes(); len(marks) > 0 {
 		if err := json.Unmarshal(marks, &r.carried); err != nil {
 			return r, fmt.Errorf("%w: marks: %w", errMalformed, err)
 		}
 	}
-	r.recv, r.items = d.varint(), int64(d.uvarint())
-	n = d.uvarint()
-	for i := uint64(0); i < n && !d.bad; i++ {
-		o := object{name: string(d.bytes()), size: int64(d.uvarint())}
+	r.recv, r.items = d.Varint(), int64(d.Uvarint())
+	n = d.Uvarint()
+	for i := uint64(0); i < n && !d.Bad; i++ {
+		o := object{name: string(d.Bytes()), size: int64(d.Uvarint())}
 		r.size += o.size
 		r.objects = append(r.objects, o)
 	}
-	r.meta = d.bytes()
-	if apart := d.byte(); apart == 0 {
-		r.env = d.b
+	r.meta = d.Bytes()
+	if apart := d.Byte(); apart == 0 {
+		r.env = d.B
 	}
-	if d.bad || r.env == nil && len(r.objects) == 0 {
+	if d.Bad || r.env == nil && len(r.objects) == 0 {
 		return r, errMalformed
 	}
 	return r, nil
@@ -163,50 +114,5 @@ func (r *stored) envelope(body func(object) schemas.Body) (*schemas.Envelope, er
 			return nil, err
 		}
 	}
-	return decodeEnvelope(raw, r.objects, body)
-}
-
-// decodeEnvelope reads an envelope; its bytes are used, not copied.
-func decodeEnvelope(raw []byte, objects []object, body func(object) schemas.Body) (*schemas.Envelope, error) {
-	d := decoder{b: raw}
-	env := &schemas.Envelope{Header: schemas.EmptyHeader()}
-	if raw := d.bytes(); len(raw) > 0 {
-		o, err := schemas.ParseObject(raw)
-		if err != nil {
-			return nil, fmt.Errorf("%w: envelope header: %w", errMalformed, err)
-		}
-		env.Header = schemas.EnvelopeHeader{Object: o}
-	}
-	n := d.uvarint()
-	if n > uint64(len(d.b)) {
-		return nil, errMalformed
-	}
-	env.Items = make([]schemas.Item, 0, min(n, 1024))
-	for range n {
-		o, err := schemas.ParseObject(d.bytes())
-		if err != nil {
-			return nil, fmt.Errorf("%w: item header: %w", errMalformed, err)
-		}
-		it := schemas.Item{Header: schemas.ItemHeader{Object: o, Length: -1}}
-		it.Header.Type, _ = o.String("type")
-		if v, ok := o.Get("length"); ok {
-			if l, err := strconv.ParseInt(string(v), 10, 64); err == nil && l >= 0 {
-				it.Header.Length = l
-			}
-		}
-		if d.byte() == 0 {
-			it.Payload = schemas.Bytes(d.bytes())
-		} else {
-			i := d.uvarint()
-			if i >= uint64(len(objects)) {
-				return nil, errMalformed
-			}
-			it.Payload = body(objects[i])
-		}
-		env.Items = append(env.Items, it)
-	}
-	if d.bad {
-		return nil, errMalformed
-	}
-	return env, nil
+	return spool.DecodeEnvelope(raw, r.objects, body)
 }

@@ -176,7 +176,7 @@ func (s *Spool) putLarge(ctx context.Context, rec *schemas.Record) (map[int]obje
 	if total <= s.packSize() {
 		return objs, nil
 	}
-	raw, err := appendEnvelope(nil, env, numbers(env, objs))
+	raw, err := spool.AppendEnvelope(nil, env, isObject(objs))
 	if err == nil {
 		var o object
 		if o, err = s.putObject(ctx, rec.Meta.ID+".envelope", bytes.NewReader(raw), int64(len(raw))); err == nil {

@@ -178,7 +178,7 @@ func (s *Spool) release() {
 	if s.conn != nil {
 		s.conn.Close()
 	}
-	s.metrics.unregister()
+	s.metrics.registered.Unregister()
 	if s.ownDir {
 		_ = os.RemoveAll(s.dir) // a temporary directory
 	}
