@@ -71,7 +71,7 @@ func TestChaosFindsWhatIsWrong(t *testing.T) {
 			taken = append(taken, at(s), at(s))
 		}
 	}
-	l := checkLimit(taken, 10, 0, stretch{at(0), at(300)}, past)
+	l := checkLimit(taken, taken, 10, 0, stretch{at(0), at(300)}, past)
 	if l.OfLimit < 0.99 || l.OfLimit > 1.01 || l.Worst > 1.01 || l.Without < 1.5 || l.OfCalm < 0.99 || l.CalmSeconds > l.Seconds-2 {
 		t.Errorf("the limit is judged %+v", l)
 	}
@@ -79,13 +79,17 @@ func TestChaosFindsWhatIsWrong(t *testing.T) {
 	if err := rep.verdict(""); err != nil {
 		t.Errorf("a good run is refused: %v", err)
 	}
+	rep.Limit = &limitCheck{OfCalm: 0.68, CalmSeconds: 9, CalmAsked: 0.7} // nobody asked for more
+	if err := rep.verdict(""); err != nil {
+		t.Errorf("slow clients are taken for a low limit: %v", err)
+	}
 	for what, spoil := range map[string]func(*chaosReport){
 		"were lost":            func(r *chaosReport) { r.Lost = 1 },
 		"dead letters":         func(r *chaosReport) { r.Dead = 1 },
 		"no explanation":       func(r *chaosReport) { r.Twice.Unexplained = 1 },
 		"lost confirmations":   func(r *chaosReport) { r.Twice.Confirmation = 1 },
 		"while Redis was":      func(r *chaosReport) { r.Limit = &limitCheck{OfLimit: 1.2} },
-		"nothing was broken":   func(r *chaosReport) { r.Limit = &limitCheck{OfCalm: 0.8, CalmSeconds: 9} },
+		"nothing was broken":   func(r *chaosReport) { r.Limit = &limitCheck{OfCalm: 0.8, CalmSeconds: 9, CalmAsked: 2} },
 		"proved nothing":       func(r *chaosReport) { r.Acked = 0 },
 		"nothing broken":       func(r *chaosReport) { r.Faults = 0 },
 		"in the worst stretch": func(r *chaosReport) { r.Limit = &limitCheck{Worst: 1.2} },

@@ -106,9 +106,12 @@ type limitCheck struct {
 	OfLimit float64 `json:"of_the_limit"` // most: 1.1
 	// Worst is the highest of any single stretch, its one burst taken off.
 	Worst float64 `json:"of_the_limit_in_the_worst_stretch"`
-	// Calm are the stretches without any fault, in which the limit must also be reached.
+	// Calm are the stretches without any fault, in which the limit must also be
+	// reached. Clients that a busy machine keeps from asking for it are measured by
+	// what they asked for.
 	CalmSeconds float64 `json:"calm_seconds"`
-	OfCalm      float64 `json:"of_the_limit_when_calm"` // least: 0.9
+	CalmAsked   float64 `json:"asked_of_the_limit_when_calm"`
+	OfCalm      float64 `json:"of_the_limit_when_calm"` // least: 0.9, or what was asked
 	// Without is the rest of the time: each gateway limits alone.
 	Without float64 `json:"of_the_limit_without_redis"`
 }
@@ -161,8 +164,19 @@ func (s stretch) count(times []time.Time) (n int) {
 	return n
 }
 
-// checkLimit looks at the times at which a limited project's requests were taken.
-func checkLimit(taken []time.Time, rate, burst int, whole stretch, past []incident) (c limitCheck) {
+// askedFor is the part of what is asked for that must be granted below the limit:
+// requests that a busy machine lets come in heaps go beyond the burst.
+const askedFor = 0.9
+
+// starved tells whether the project got less than its limit in a calm although
+// its clients asked for it.
+func (c *limitCheck) starved() bool {
+	return c.CalmSeconds > 0 && c.OfCalm < 0.9*min(1, askedFor*c.CalmAsked)
+}
+
+// checkLimit looks at the times at which a limited project's requests were
+// answered, and those at which they were taken.
+func checkLimit(taken, asked []time.Time, rate, burst int, whole stretch, past []incident) (c limitCheck) {
 	c.Rate = rate
 	of := func(n int, seconds float64) float64 { return float64(n) / max(seconds*float64(rate), 1) }
 	shared := apart(whole, past, func(i incident) bool { return i.redis })
@@ -171,9 +185,10 @@ func checkLimit(taken []time.Time, rate, burst int, whole stretch, past []incide
 	for _, s := range shared {
 		c.Worst = max(c.Worst, of(s.count(taken)-burst, s.seconds()))
 	}
-	var calm int
-	calm, c.CalmSeconds = within(taken, apart(whole, past, func(incident) bool { return true }))
-	c.OfCalm = of(calm, c.CalmSeconds)
+	calm := apart(whole, past, func(incident) bool { return true })
+	granted, seconds := within(taken, calm)
+	all, _ := within(asked, calm)
+	c.CalmSeconds, c.OfCalm, c.CalmAsked = seconds, of(granted, seconds), of(all, seconds)
 	c.Without = of(whole.count(taken)-c.Taken, whole.seconds()-c.Seconds)
 	return c
 }

@@ -27,6 +27,7 @@ type flow struct {
 	mu    sync.Mutex
 	fates map[relaytest.ID]*fate
 	taken []time.Time // when each was acknowledged
+	asked []time.Time // when each answer came, whatever it was
 	tally map[int]int // answers by status; 0 is none
 	stop  atomic.Bool // keepers give up, too
 }
@@ -106,6 +107,7 @@ func (f *flow) note(v relaytest.ID, status int, at time.Time) {
 	}
 	x.sends++
 	f.tally[status]++
+	f.asked = append(f.asked, now)
 	if status/100 == 2 {
 		x.acked = now
 		f.taken = append(f.taken, now)

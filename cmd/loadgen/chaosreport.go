@@ -101,7 +101,7 @@ func (c *chaosCmd) count(ctx context.Context, r *rig, h *havoc, flows []*flow, c
 		}
 	}
 	if c.Redis {
-		l := checkLimit(flows[1].taken, c.Limit, max(c.Limit/2, 30), whole, h.past)
+		l := checkLimit(flows[1].taken, flows[1].asked, c.Limit, max(c.Limit/2, 30), whole, h.past)
 		rep.Limit = &l
 	}
 	if drained != nil {
@@ -132,8 +132,8 @@ func (r *chaosReport) verdict(first string) error {
 		switch {
 		case l.OfLimit > 1.1 || l.Worst > 1.1:
 			return fmt.Errorf("the limited project got %.2f of its limit while Redis was there, %.2f in the worst stretch", l.OfLimit, l.Worst)
-		case l.CalmSeconds > 0 && l.OfCalm < 0.9:
-			return fmt.Errorf("the limited project got %.2f of its limit while nothing was broken", l.OfCalm)
+		case l.starved():
+			return fmt.Errorf("the limited project got %.2f of its limit while nothing was broken, and asked for %.2f", l.OfCalm, l.CalmAsked)
 		}
 	}
 	return nil
