@@ -9,7 +9,6 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 )
 
 // The formats that are remembered.
@@ -101,13 +100,9 @@ func (f *family) refresh(format int) (parts [][]byte, size int, err error) {
 // head is what stands before the series of a family.
 func (f *family) head(format, size int) []byte {
 	if format == asProto {
-		var b []byte
-		b = protowire.AppendTag(b, 1, protowire.BytesType)
-		b = protowire.AppendString(b, f.name)
-		b = protowire.AppendTag(b, 2, protowire.BytesType)
-		b = protowire.AppendString(b, f.help)
-		b = protowire.AppendTag(b, 3, protowire.VarintType)
-		b = protowire.AppendVarint(b, uint64(f.typ))
+		b := messageField(nil, 1, []byte(f.name))
+		b = messageField(b, 2, []byte(f.help))
+		b = uintField(b, 3, uint64(f.typ))
 		return append(binary.AppendUvarint(nil, uint64(len(b)+size)), b...)
 	}
 	var b bytes.Buffer
@@ -140,30 +135,25 @@ func withoutComments(b []byte) []byte {
 	return b
 }
 
-// encoder keeps its scratch space from one series to the next.
+// encoder keeps its memory from one series to the next.
 type encoder struct {
-	raw  []byte
-	text bytes.Buffer
+	raw     []byte
+	scratch scratch
+	text    bytes.Buffer
 }
 
 func (e *encoder) series(f *family, s *series, format int) ([]byte, error) {
+	if format == asProto {
+		e.raw = s.metric.append(e.raw[:0], &e.scratch)
+		return messageField(make([]byte, 0, 1+protowire.SizeBytes(len(e.raw))), 4, e.raw), nil
+	}
 	var m dto.Metric
 	if err := s.metric.Write(&m); err != nil {
 		return nil, err
 	}
-	if format != asProto {
-		e.text.Reset()
-		if err := lines(&e.text, &dto.MetricFamily{Name: &f.name, Help: &f.help, Type: &f.typ, Metric: []*dto.Metric{&m}}, format); err != nil {
-			return nil, err
-		}
-		return bytes.Clone(withoutComments(e.text.Bytes())), nil
-	}
-	raw, err := proto.MarshalOptions{}.MarshalAppend(e.raw[:0], &m)
-	if err != nil {
+	e.text.Reset()
+	if err := lines(&e.text, &dto.MetricFamily{Name: &f.name, Help: &f.help, Type: &f.typ, Metric: []*dto.Metric{&m}}, format); err != nil {
 		return nil, err
 	}
-	e.raw = raw
-	out := make([]byte, 0, len(raw)+6)
-	out = protowire.AppendTag(out, 4, protowire.BytesType)
-	return protowire.AppendBytes(out, raw), nil
+	return bytes.Clone(withoutComments(e.text.Bytes())), nil
 }

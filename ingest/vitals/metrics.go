@@ -36,23 +36,26 @@ var (
 	mobileLabels = []string{"project", "environment", "route", "os"}
 )
 
-// histogram makes a histogram that is classic and native at once. The zero
+// histogramOpts are of a histogram that is classic and native at once. The zero
 // threshold bounds the native buckets below 160 for every value that passes
 // validation (0.1 ms to 60 s, 0.001 to 10), so that the reset after an hour,
 // which would take the classic buckets with it, never comes.
-func histogram(name, help string, v vital, labels []string, constant prometheus.Labels) *prometheus.HistogramVec {
-	zero := 0.0001
-	if v == cls {
-		zero = 0.001
-	}
-	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: name, Help: help, ConstLabels: constant,
+func histogramOpts(name, help string, v vital) prometheus.HistogramOpts {
+	return prometheus.HistogramOpts{
+		Name: name, Help: help,
 		Buckets:                         specs[v].buckets,
 		NativeHistogramBucketFactor:     1.1,
 		NativeHistogramMaxBucketNumber:  160,
 		NativeHistogramMinResetDuration: time.Hour,
-		NativeHistogramZeroThreshold:    zero,
-	}, labels)
+		NativeHistogramZeroThreshold:    zeroThreshold(v),
+	}
+}
+
+func zeroThreshold(v vital) float64 {
+	if v == cls {
+		return 0.001
+	}
+	return 0.0001
 }
 
 // newMetrics registers the families that have a series per page with pages, the
@@ -117,13 +120,14 @@ func newMetrics(reg, pages prometheus.Registerer, pending func() float64, limit 
 	for _, f := range append(m.hist[:], m.ratings, m.frames, m.stalls) {
 		if f != nil {
 			m.pages = append(m.pages, f)
-			pages.MustRegister(f.collector)
+			pages.MustRegister(f)
 		}
 	}
 	for i, typ := range startTypes {
 		// One family, but cold starts need other bounds than warm and hot ones.
-		m.start[i] = histogram("mobile_app_start_seconds", "App starts until the first frame, by type: cold, warm, hot.",
-			appStartCold+vital(i), []string{"project", "environment", "os"}, prometheus.Labels{"type": typ})
+		opts := histogramOpts("mobile_app_start_seconds", "App starts until the first frame, by type: cold, warm, hot.", appStartCold+vital(i))
+		opts.ConstLabels = prometheus.Labels{"type": typ}
+		m.start[i] = prometheus.NewHistogramVec(opts, []string{"project", "environment", "os"})
 		reg.MustRegister(m.start[i])
 	}
 	reg.MustRegister(m.navigations, m.releases, m.rejected, m.late, m.folded, m.traffic, m.biased, m.sets, m.early,

@@ -113,8 +113,8 @@ func (p *project) observe(o *observation, now time.Time) {
 	if rating == poor {
 		trace = o.trace
 	}
-	c.hist[o.vital].observe(o.value, trace)
-	c.ratings[o.vital][rating].count(1)
+	c.hist[o.vital].add(o.value, trace)
+	c.ratings[o.vital][rating].add(1, "")
 	p.remember(o, rating, now)
 	p.countRelease(o, rating)
 	p.bias(rating)
@@ -186,16 +186,16 @@ func (p *project) observeMobile(o *observation, now time.Time) {
 				c.frames[i] = p.m.frames.add(p.name, k.env, k.route, k.dim, kind)
 			}
 		}
-		c.frames[o.vital-framesSlow].count(o.value)
+		c.frames[o.vital-framesSlow].add(o.value, "")
 	case stallCount:
 		if c.stalls == nil {
 			c.stalls = p.m.stalls.add(p.name, k.env, k.route, k.dim)
 		}
-		c.stalls.count(o.value)
+		c.stalls.add(o.value, "")
 	default:
 		if c.hist[o.vital] == nil {
 			c.hist[o.vital] = p.m.hist[o.vital].add(p.name, k.env, k.route, k.dim)
 		}
-		c.hist[o.vital].observe(o.value, "")
+		c.hist[o.vital].add(o.value, "")
 	}
 }

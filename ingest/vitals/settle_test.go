@@ -340,3 +340,24 @@ func TestWaitingKeepsNoBodies(t *testing.T) {
 	}
 	runtime.KeepAlive(h)
 }
+
+// What validation lets in can be loaded again, down to the smallest value; what
+// it would not have let in cannot come by a snapshot.
+func TestSnapshotsAreValidated(t *testing.T) {
+	a := newHarness(t, Config{})
+	a.beacon("/p", one("LCP", 5e-324, "least"), one("INP", 0, "none"))
+	a.beacon("/p", one("FCP", 60_000, "most"), one("CLS", 10, "most"))
+	var saved bytes.Buffer
+	if err := a.Save(&saved); err != nil {
+		t.Fatal(err)
+	}
+	b := newHarness(t, Config{})
+	if err := b.Load(bytes.NewReader(saved.Bytes())); err != nil || b.Pending() != 4 {
+		t.Errorf("%d of 4 waiting: %v", b.Pending(), err)
+	}
+	wrong := bytes.Replace(saved.Bytes(), []byte(`"value":60`), []byte(`"value":60.5`), 1)
+	c := newHarness(t, Config{})
+	if err := c.Load(bytes.NewReader(wrong)); err == nil || c.Pending() != 0 {
+		t.Errorf("a value over the limit was loaded: %d waiting", c.Pending())
+	}
+}

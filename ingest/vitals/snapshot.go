@@ -102,7 +102,7 @@ func (v *Vitals) Load(r io.Reader) error {
 		return fmt.Errorf("reading the vitals snapshot: version %d is not %d, or it is cut", s.Version, snapshotVersion)
 	}
 	for _, o := range s.Waiting {
-		if _, ok := lookup(o.Vital); !ok || len(o.Steps)%2 != 0 || o.Route == "" {
+		if v, ok := lookup(o.Vital); !ok || len(o.Steps)%2 != 0 || o.Route == "" || !(o.Value >= 0 && o.Value <= specs[v].max/specs[v].div) {
 			return fmt.Errorf("reading the vitals snapshot: an entry for %q is not valid", o.Vital)
 		}
 	}
