@@ -101,6 +101,11 @@ type TransportConfig struct {
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
+// sendBuffer is how much of a request a connection gathers before it writes, in
+// bytes: an error's envelope with its headers, which Go's 4 KiB would cut in two
+// writes.
+const sendBuffer = 16 << 10
+
 // NewTransport is how destinations reach the network by HTTP: short times to
 // connect, dead HTTP/2 connections found by pings, bounded answers' headers.
 func NewTransport(c TransportConfig) *http.Transport {
@@ -119,6 +124,7 @@ func NewTransport(c TransportConfig) *http.Transport {
 		MaxIdleConnsPerHost:    c.Connections,
 		IdleConnTimeout:        60 * time.Second,
 		ExpectContinueTimeout:  time.Second,
+		WriteBufferSize:        sendBuffer,
 		MaxResponseHeaderBytes: 64 << 10,
 		DisableCompression:     true, // answers are small, and a bomb in one would be ours to defuse
 	}
