@@ -25,33 +25,49 @@ type cell struct {
 	RSS       float64 `json:"max_rss_mib"`
 	NotOK     int64   `json:"not_2xx"`
 	Unsent    int64   `json:"due_but_never_sent"`
+	// CPUAccept is the part of CPUPerM that was spent while it was loaded; the
+	// rest came after it, with deliveries.
+	CPUAccept float64    `json:"cpu_seconds_per_million_during_load"`
+	Cores     coreShares `json:"percent_of_cores_during_load"`
 
 	addr   string
 	pid    int // 0: not ours to look at
+	up     int // pid of the upstream, 0: none, or not known
 	tmpl   *template
 	ref    *cell              // nil: it is one
 	floor  *[]float64         // rates of the bare file; nil: nothing rests on disk
 	acked  func(relaytest.ID) // of load
+	before func() error       // before each load
 	settle func() error       // after each load: what was accepted must also be delivered, and that is work
 	rounds []round
 	total  latency
 }
 
 // round is what one round measured.
-type round struct{ rate, cpu, p50, p99 float64 }
+type round struct {
+	rate, cpu, accept, p50, p99 float64
+	cores                       coreShares
+}
 
 // measure loads the cell once.
 func (c *cell) measure(d time.Duration, conns int, pace float64) error {
-	var before, after usage
-	var err error
-	if c.pid != 0 {
-		if before, err = usageOf(c.pid); err != nil {
+	if c.before != nil {
+		if err := c.before(); err != nil {
 			return err
 		}
+	}
+	var after usage
+	before, err := clockOf(c.pid, c.up)
+	if err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	got := load{addr: c.addr, conns: conns, tmpl: c.tmpl, pace: pace, acked: c.acked}.run(ctx)
 	cancel()
+	loaded, err := clockOf(c.pid, c.up)
+	if err != nil {
+		return err
+	}
 	if c.settle != nil {
 		if err := c.settle(); err != nil {
 			return err
@@ -62,7 +78,12 @@ func (c *cell) measure(d time.Duration, conns int, pace float64) error {
 			return err
 		}
 	}
-	c.rounds = append(c.rounds, round{got.Rate, (after.CPU - before.CPU) / float64(max(got.OK, 1)) * 1e6, got.P50, got.P99})
+	r := round{rate: got.Rate, p50: got.P50, p99: got.P99, cores: loaded.since(before)}
+	if c.pid != 0 {
+		million := float64(max(got.OK, 1)) / 1e6
+		r.cpu, r.accept = (after.CPU-before.server)/million, (loaded.server-before.server)/million
+	}
+	c.rounds = append(c.rounds, r)
 	c.RSS = max(c.RSS, mib(after.MaxRSS))
 	c.NotOK += got.NoAnswer
 	c.Unsent += got.Unsent
@@ -91,6 +112,12 @@ func (c *cell) finish() {
 	}
 	c.PerSecond = pick(func(i int) float64 { return c.rounds[i].rate })
 	c.CPUPerM = pick(func(i int) float64 { return c.rounds[i].cpu })
+	c.CPUAccept = pick(func(i int) float64 { return c.rounds[i].accept })
+	c.Cores = coreShares{
+		Server: pick(func(i int) float64 { return c.rounds[i].cores.Server }), Generator: pick(func(i int) float64 { return c.rounds[i].cores.Generator }),
+		Upstream: pick(func(i int) float64 { return c.rounds[i].cores.Upstream }), Others: pick(func(i int) float64 { return c.rounds[i].cores.Others }),
+		Idle: pick(func(i int) float64 { return c.rounds[i].cores.Idle }),
+	}
 	c.P50 = pick(func(i int) float64 { return c.rounds[i].p50 })
 	c.P99 = pick(func(i int) float64 { return c.rounds[i].p99 })
 	c.OfRef = pick(func(i int) float64 { return c.rounds[i].rate / max(ref.rounds[i].rate, 1e-9) })

@@ -159,6 +159,26 @@ func (g *gateway) start() error {
 	return fmt.Errorf("gateway was not ready within 60 s; see %s", g.log.Name())
 }
 
+// hold stops what it delivers to its n-th upstream, or lets it go on: the spool
+// takes records as before.
+func (g *gateway) hold(n int, held bool) error {
+	verb := "resume"
+	if held {
+		verb = "pause"
+	}
+	for _, project := range []string{"load", "storm"} {
+		resp, err := http.Post(fmt.Sprintf("http://%s/api/v1/destinations/%s/up%d/%s", g.private, project, n, verb), "application/json", strings.NewReader("{}"))
+		if err != nil {
+			return fmt.Errorf("%s: %w", verb, err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode/100 != 2 {
+			return fmt.Errorf("%s: answered %s", verb, resp.Status)
+		}
+	}
+	return nil
+}
+
 // drain waits until the spool holds nothing.
 func (g *gateway) drain(limit time.Duration) error {
 	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
