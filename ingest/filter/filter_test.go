@@ -362,6 +362,35 @@ func FuzzDecide(f *testing.F) {
 	})
 }
 
+// Whatever calls itself a browser: it is one of the families a project can name,
+// or none, and what is remembered of it is what it said.
+func FuzzUserAgent(f *testing.F) {
+	for _, ua := range []string{
+		"", chrome, "Opera/9.80 (J2ME/MIDP; Opera Mini/8.0) Presto/2.12", "Mozilla/4.0 (compatible; MSIE 8.0; Windows NT 6.1)", "MSIE ", "Trident/7.0; rv:11.0",
+		"Mozilla/5.0 (Linux; U; Android 2.3.6; en-us) AppleWebKit/533.1 Version/4.0 Mobile Safari/533.1", "Slackbot 1.0 (+https://api.slack.com/robots)", "CUBOT",
+		"Dalvik/2.1.0", "sentry-cocoa/9", "a CFNetwork/1", "Chrome/99999999999999999999", "Safari/-1 Version/9223372036854775808", "bot/ bots; spider)", "\xff(\x00;",
+	} {
+		f.Add(ua, `"Chromium";v="110", "Google Chrome";v="110", "Microsoft Edge";v="x"`)
+	}
+	families := append([]string{""}, LegacyBrowserNames[:8]...)
+	f.Fuzz(func(t *testing.T, ua, hints string) {
+		got := agent{parseBrowser(ua), isCrawler(ua)}
+		for _, b := range []browser{got.browser, hinted(hints)} {
+			if !slices.Contains(families, b.family) || b.major < 0 || b.family == "" && b.major != 0 {
+				t.Fatalf("%q, %q: %+v", ua, hints, b)
+			}
+		}
+		for range 2 { // the second comes from memory
+			if known := knownAgents.read(ua); known != got {
+				t.Fatalf("%q is %+v, remembered as %+v", ua, got, known)
+			}
+		}
+		if isNative(ua) && len(ua) <= maxAgent && got != (agent{}) {
+			t.Fatalf("%q is no browser: %+v", ua, got)
+		}
+	})
+}
+
 func BenchmarkEvent4KiB(b *testing.B) {
 	frame := `{"filename":"https://shop.example/assets/index-BxT3k9aQ.js","function":"render","in_app":true,"lineno":1,"colno":4711},`
 	frames := strings.Repeat(frame, 28)

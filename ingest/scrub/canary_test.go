@@ -94,7 +94,7 @@ var (
 		`^breadcrumbs(\.values)?\.category$`, `^threads\.values\.name$`, `frames\.(context_line|pre_context|post_context)$`,
 		`(data|attributes)\.(user_agent\.original|http\.user_agent|(browser|os|app)\.version|sentry\.(segment\.name|transaction|message\.template)|transaction|thread\.name|gen_ai\.\w+|mcp\.[\w.]+|code\.[\w.]+|ui\.component_name)(\.value)?$`,
 		`^attrs\.user_agent$`, `^did$`, `^data\.payload\.category$`, `^profile\.thread_metadata\.[^.]+\.name$`, `^trace\.transaction$`, `^filename$`,
-		`^(device|os|runtime|transaction|transactions)\.`,
+		`^(device|os|runtime|transaction|transactions)\.`, `^(discarded|rate_limited|filtered|filtered_sampling)_events\.(reason|category)$`,
 	}, "|"))
 	pagePaths  = regexp.MustCompile(`^(data($|\.)|href)`) // what a recording shows of a page
 	agentPaths = regexp.MustCompile(`(?i)(user_agent(\.original)?|version|build|raw_description)(\.value)?$`)
@@ -105,7 +105,7 @@ func (c canary) exempt(s sample, path string) bool {
 	if s.typ == "(header)" || s.typ == "(item)" {
 		return headerPaths.MatchString(path) || c.onlyFree() && notWordsPaths.MatchString(path)
 	}
-	if s.typ == "client_report" || keptPaths.MatchString(path) {
+	if keptPaths.MatchString(path) {
 		return true
 	}
 	if c.onlyFree() && (notWordsPaths.MatchString(path) || s.typ == "replay_recording" && pagePaths.MatchString(path) && !strings.HasPrefix(path, "data.payload")) {

@@ -183,7 +183,16 @@ func TestPayloads(t *testing.T) {
 			`{"sid":"a","did":"[email]","attrs":{"release":"auth@1","ip_address":null,"user_agent":"Chrome/156.0.0.0"}}`,
 		},
 		{"user report", everything(), "user_report", `{"event_id":"1","email":"x@example.com","comments":"I forgot my password, call 078-05-1120"}`, `{"event_id":"1","email":"[email]","comments":"I forgot my password, call [us-ssn]"}`},
-		{"client reports are left alone", everything(), "client_report", `{"discarded_events":[{"reason":"password"}],"secret":"x"}`, `{"discarded_events":[{"reason":"password"}],"secret":"x"}`},
+		{
+			"client reports keep their words", everything(), "client_report",
+			`{"timestamp":1,"discarded_events":[{"reason":"password","category":"error","quantity":4111111111111111,"user":"x@example.com"},{"reason":"for 203.0.113.7"}],"secret":"x"}`,
+			`{"timestamp":1,"discarded_events":[{"reason":"password","category":"error","quantity":4111111111111111,"user":"[email]"},{"reason":"for [ip]"}],"secret":"[Filtered]"}`,
+		},
+		{
+			"cookies in the environment of a request", everything(), "event",
+			`{"request":{"env":{"HTTP_COOKIE":"a=b; sessionid=x","HTTP_AUTHORIZATION":"x","PATH":"/bin"}}}`,
+			`{"request":{"env":{"HTTP_COOKIE":"a=b; sessionid=[Filtered]","HTTP_AUTHORIZATION":"[Filtered]","PATH":"/bin"}}}`,
+		},
 		{"fields", custom, "event", `{"extra":{"homePhone":"1","x":{"phones":[1]},"straße":"x","STRAßE 2":"y"}}`, `{"extra":{"homePhone":"[Filtered]","x":{"phones":null},"straße":"[Filtered]","STRAßE 2":"[Filtered]"}}`},
 		{"safe fields", custom, "event", `{"extra":{"author":"auth 4111111111111111","authority":"x","form":{"secret_santa":"x secret"},"secret_santa":"y"}}`, `{"extra":{"author":"auth 4111111111111111","authority":"[Filtered]","form":{"secret_santa":"x secret"},"secret_santa":"[Filtered]"}}`},
 		{"personal data in keys", everything(), "x", `{"users":{"jane@example.com":1,"4111111111111111":{"203.0.113.7":"a"}}}`, `{"users":{"[email]":1,"[Filtered]":{"[ip]":"a"}}}`},

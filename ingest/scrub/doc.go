@@ -28,8 +28,10 @@
 //   - text: messages, log bodies, feedback, generated text. Only the found piece is
 //     replaced ([email], [creditcard], …), so that the sentence survives; of
 //     "password=x" the x. E-mail addresses go with the defaults alone, as in Sentry.
-//   - route, typed: transaction names, URLs of requests, device models and the
-//     like: the found piece becomes [Filtered], never the whole.
+//   - route, typed: transaction names, URLs of requests, device models, frames'
+//     lines of source, SDKs' words in client reports and the like: the found piece
+//     becomes [Filtered], never the whole. A name after /home/ stays there: it may
+//     be a page.
 //   - kept: identifiers, times, releases, SDK names, debug_meta, stack frames'
 //     files and functions, exception types and values, fingerprints, the
 //     User-Agent: grouping and symbolication break without them. Only a rule
@@ -42,9 +44,11 @@
 //
 // Queries and fragments of URLs, form bodies and cookies are taken apart: a
 // parameter or cookie loses its value by its name. JSON in a request body or in
-// a text is scrubbed by its own structure. Keys that are personal data
-// themselves are replaced, too. Of a page in a replay the found pieces, the
-// fields' values and sensitive attributes go; its style sheets stay.
+// a text is scrubbed by its own structure, two layers deep. Keys that are personal
+// data themselves are replaced, too. Of a page in a replay sensitive attributes
+// and the found pieces go; its texts, titles and what stands in its fields are
+// free, so a password word takes the whole. What was typed into a field is
+// nothing a rule could know: masking inputs is the SDK's part, and its default.
 //
 // Scrubbing twice changes nothing (settle.go), so gateways may stand in a row;
 // a rule of Config.Rules whose outcome its own pattern matches is the exception.

@@ -170,7 +170,7 @@ var (
 	headers  = &node{flags: freeFlags, fold: true, pairs: true, kids: kids{"user-agent": kept, "cookie": jar, "set-cookie": jar}}
 	request  = &node{flags: freeFlags, typ: inRequest, kids: kids{
 		"url": route, "method": kept, "query_string": query, "fragment": query, "cookies": jar, "headers": headers, "data": body,
-		"env": {flags: freeFlags, fold: true, kids: kids{"remote_addr": address}}, "inferred_content_type": kept, "api_target": kept,
+		"env": {flags: freeFlags, fold: true, kids: kids{"remote_addr": address, "http_cookie": jar}}, "inferred_content_type": kept, "api_target": kept,
 	}}
 	breadcrumb = listed(&node{flags: freeFlags, typ: inBreadcrumb, kids: kids{
 		"type": kept, "category": typed, "level": kept, "timestamp": kept, "event_id": kept,

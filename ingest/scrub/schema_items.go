@@ -92,6 +92,13 @@ var (
 	checkIn = &node{flags: freeFlags, kids: join(with(kept, "check_in_id", "monitor_slug", "status", "duration", "environment", "release"),
 		kids{"monitor_config": deep, "contexts": contexts})}
 
+	// clientReport counts what an SDK dropped: its words are short, and its own.
+	clientReport = func() *node {
+		events := &node{flags: freeFlags, elem: &node{flags: freeFlags, kids: kids{"reason": typed, "category": typed, "quantity": kept}}}
+		return &node{flags: freeFlags, kids: join(with(kept, "timestamp"),
+			with(events, "discarded_events", "rate_limited_events", "filtered_events", "filtered_sampling_events"))}
+	}()
+
 	userReport = &node{flags: freeFlags, kids: kids{"event_id": kept, "comments": text, "name": typed, "email": typed}}
 
 	profileTx = &node{flags: freeFlags, kids: join(ids, kids{"id": kept, "name": route, "active_thread_id": kept})}
@@ -161,7 +168,7 @@ var roots = map[string]*node{
 	"trace_metric": container(metric, nil),
 	"session":      session, "sessions": session, "check_in": checkIn,
 	"profile": profile, "profile_chunk": profile,
-	"client_report": deep, schemas.OTLPSpans: otlpSpans,
+	"client_report": clientReport, schemas.OTLPSpans: otlpSpans,
 }
 
 // remarkable are the types whose payloads carry _meta.

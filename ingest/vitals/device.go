@@ -47,7 +47,7 @@ var crawlers = []string{
 }
 
 // isCrawler knows crawlers by name, and by a product name that ends in bot,
-// bots or spider; words like "robotics" do not.
+// bots or spider; words like "robotics" do not, nor do phones of the make Cubot.
 func isCrawler(ua string) bool {
 	ua = strings.ToLower(ua)
 	for _, name := range crawlers {
@@ -61,7 +61,10 @@ func isCrawler(ua string) bool {
 			if i < 0 {
 				break
 			}
-			rest = rest[i+len(suffix):]
+			phone := strings.HasSuffix(rest[:i], "cu")
+			if rest = rest[i+len(suffix):]; phone {
+				continue
+			}
 			if rest == "" || strings.IndexByte("/ ;)+,", rest[0]) >= 0 {
 				return true
 			}

@@ -115,6 +115,8 @@ func SimulateRoutes(templates []string, r io.Reader) (Report, error) {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), strings.Compare(a.Route, b.Route))
 	})
 	tree.propose("", &rep.Proposals)
+	// A path may hold a * of its own, or be as long as a label may be already.
+	rep.Proposals = slices.DeleteFunc(rep.Proposals, func(p Proposal) bool { return ValidateRoute(p.Template) != nil })
 	slices.SortFunc(rep.Proposals, func(a, b Proposal) int {
 		return cmp.Or(cmp.Compare(b.Routes, a.Routes), strings.Compare(a.Template, b.Template))
 	})

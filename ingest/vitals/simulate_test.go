@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestSimulateRoutes(t *testing.T) {
@@ -96,6 +97,57 @@ func TestSimulatedProposalsBelowAMergedPlace(t *testing.T) {
 	if got["/u/:slug"] != 100 || got["/u/:slug/orders"] != 50 || rep.BillWithProposals.Routes != 2 {
 		t.Errorf("proposals %+v, bill %+v", rep.Proposals, rep.BillWithProposals)
 	}
+}
+
+// Logs come from anybody's requests. Each line is counted once; labels are
+// labels; what is proposed can be configured, and costs no more than before.
+func FuzzSimulateRoutes(f *testing.F) {
+	for _, line := range []string{
+		`10.0.0.1 - - [23/Nov/2026:21:43:00 +0000] "GET /blog/WORD?utm=1 HTTP/1.1" 200 512 "-" "Mozilla/5.0"`,
+		`h - - [t] "GET http://shop.example/a/WORD/b HTTP/1.1"`, `{"request":"GET /WORD"}`, "https://shop.example/u/WORD/orders", "/*/WORD", "/a/WORD/*",
+		`"GET `, `"" "`, "\x00\r\n/WORD", "/:id/WORD/" + strings.Repeat("x/", 40), "/%2f/WORD", "2026-11-23 //WORD", "://WORD", strings.Repeat("/WORD", 9),
+	} {
+		f.Add(line, "/docs/*")
+	}
+	f.Fuzz(func(t *testing.T, line, template string) {
+		var in strings.Builder
+		for i := range 2 * manyChildren {
+			in.WriteString(strings.ReplaceAll(line, "WORD", word(i)) + "\n")
+		}
+		templates := []string{template}
+		if ValidateRoute(template) != nil {
+			templates = nil
+		}
+		rep, err := SimulateRoutes(templates, strings.NewReader(in.String()))
+		if err != nil || rep.Lines != rep.Pages+rep.Skipped {
+			t.Fatalf("%d lines, %d pages, %d skipped: %v", rep.Lines, rep.Pages, rep.Skipped, err)
+		}
+		pages := rep.Uncounted
+		for _, r := range rep.Routes {
+			pages += r.Count
+			if r.Route == "" || len(r.Route) > maxRoute || !utf8.ValidString(r.Route) || hasControl(r.Route) {
+				t.Fatalf("%q is no label", r.Route)
+			}
+		}
+		if pages != rep.Pages {
+			t.Fatalf("%d pages, %d of them in routes", rep.Pages, pages)
+		}
+		for _, p := range rep.Proposals {
+			if err := ValidateRoute(p.Template); err != nil {
+				t.Fatalf("proposed: %v", err)
+			}
+			if templates = append(templates, p.Template); p.Routes < 1 || p.Count < 1 || len(p.Examples) == 0 {
+				t.Fatalf("proposed %+v", p)
+			}
+		}
+		if n := rep.BillWithProposals.Routes; n > rep.Bill.Routes || n < 1 && rep.Bill.Routes > 0 {
+			t.Fatalf("%d routes, %d with the proposals", rep.Bill.Routes, n)
+		}
+		again, err := SimulateRoutes(templates, strings.NewReader(in.String()))
+		if err != nil || again.Pages != rep.Pages || again.Bill.Routes > rep.Bill.Routes {
+			t.Fatalf("with the proposals configured: %d routes, before %d; %v", again.Bill.Routes, rep.Bill.Routes, err)
+		}
+	})
 }
 
 // word is a different word of letters for every i.
