@@ -79,9 +79,18 @@ func TestChaosFindsWhatIsWrong(t *testing.T) {
 	if err := rep.verdict(""); err != nil {
 		t.Errorf("a good run is refused: %v", err)
 	}
-	rep.Limit = &limitCheck{OfCalm: 0.68, CalmSeconds: 9, CalmAsked: 0.7} // nobody asked for more
+	rep.Limit = &limitCheck{OfCalm: 0.68, CalmSeconds: 9, CalmDue: 0.7} // nobody asked for more
 	if err := rep.verdict(""); err != nil {
 		t.Errorf("slow clients are taken for a low limit: %v", err)
+	}
+	var heaps []time.Time // 100 every four seconds, of which a burst of 20 covers 20
+	for s := range 10 {
+		for range 100 {
+			heaps = append(heaps, at(float64(4*s)+3))
+		}
+	}
+	if due := (stretch{at(0), at(40)}).due(heaps, 10, 20); due != 200 {
+		t.Errorf("a bucket would have granted %d, want 200", due)
 	}
 	for what, spoil := range map[string]func(*chaosReport){
 		"were lost":            func(r *chaosReport) { r.Lost = 1 },
@@ -89,7 +98,7 @@ func TestChaosFindsWhatIsWrong(t *testing.T) {
 		"no explanation":       func(r *chaosReport) { r.Twice.Unexplained = 1 },
 		"lost confirmations":   func(r *chaosReport) { r.Twice.Confirmation = 1 },
 		"while Redis was":      func(r *chaosReport) { r.Limit = &limitCheck{OfLimit: 1.2} },
-		"nothing was broken":   func(r *chaosReport) { r.Limit = &limitCheck{OfCalm: 0.8, CalmSeconds: 9, CalmAsked: 2} },
+		"nothing was broken":   func(r *chaosReport) { r.Limit = &limitCheck{OfCalm: 0.8, CalmSeconds: 9, CalmDue: 1} },
 		"proved nothing":       func(r *chaosReport) { r.Acked = 0 },
 		"nothing broken":       func(r *chaosReport) { r.Faults = 0 },
 		"in the worst stretch": func(r *chaosReport) { r.Limit = &limitCheck{Worst: 1.2} },

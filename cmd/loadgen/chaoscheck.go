@@ -107,11 +107,11 @@ type limitCheck struct {
 	// Worst is the highest of any single stretch, its one burst taken off.
 	Worst float64 `json:"of_the_limit_in_the_worst_stretch"`
 	// Calm are the stretches without any fault, in which the limit must also be
-	// reached. Clients that a busy machine keeps from asking for it are measured by
-	// what they asked for.
+	// reached. On a busy machine requests come in heaps that no burst covers: what a
+	// bucket would have granted of them is due.
 	CalmSeconds float64 `json:"calm_seconds"`
-	CalmAsked   float64 `json:"asked_of_the_limit_when_calm"`
-	OfCalm      float64 `json:"of_the_limit_when_calm"` // least: 0.9, or what was asked
+	CalmDue     float64 `json:"due_of_the_limit_when_calm"`
+	OfCalm      float64 `json:"of_the_limit_when_calm"` // least: 0.9 of what is due
 	// Without is the rest of the time: each gateway limits alone.
 	Without float64 `json:"of_the_limit_without_redis"`
 }
@@ -164,14 +164,24 @@ func (s stretch) count(times []time.Time) (n int) {
 	return n
 }
 
-// askedFor is the part of what is asked for that must be granted below the limit:
-// requests that a busy machine lets come in heaps go beyond the burst.
-const askedFor = 0.9
+// starved tells whether the project got less than its limit in a calm.
+func (c *limitCheck) starved() bool { return c.CalmSeconds > 0 && c.OfCalm < 0.9*c.CalmDue }
 
-// starved tells whether the project got less than its limit in a calm although
-// its clients asked for it.
-func (c *limitCheck) starved() bool {
-	return c.CalmSeconds > 0 && c.OfCalm < 0.9*min(1, askedFor*c.CalmAsked)
+// due is what a bucket grants of requests at these times in a stretch, empty at
+// its begin.
+func (s stretch) due(asked []time.Time, rate, burst float64) (n int) {
+	tokens, last := 0.0, s.from
+	for _, t := range asked {
+		if t.Before(s.from) || !t.Before(s.to) {
+			continue
+		}
+		tokens = min(tokens+t.Sub(last).Seconds()*rate, max(burst, 1))
+		if last = t; tokens >= 1 {
+			tokens--
+			n++
+		}
+	}
+	return n
 }
 
 // checkLimit looks at the times at which a limited project's requests were
@@ -187,8 +197,11 @@ func checkLimit(taken, asked []time.Time, rate, burst int, whole stretch, past [
 	}
 	calm := apart(whole, past, func(incident) bool { return true })
 	granted, seconds := within(taken, calm)
-	all, _ := within(asked, calm)
-	c.CalmSeconds, c.OfCalm, c.CalmAsked = seconds, of(granted, seconds), of(all, seconds)
+	due := 0
+	for _, s := range calm {
+		due += s.due(asked, float64(rate), float64(burst))
+	}
+	c.CalmSeconds, c.OfCalm, c.CalmDue = seconds, of(granted, seconds), of(due, seconds)
 	c.Without = of(whole.count(taken)-c.Taken, whole.seconds()-c.Seconds)
 	return c
 }

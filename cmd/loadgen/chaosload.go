@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net/http"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -27,7 +28,7 @@ type flow struct {
 	mu    sync.Mutex
 	fates map[relaytest.ID]*fate
 	taken []time.Time // when each was acknowledged
-	asked []time.Time // when each answer came, whatever it was
+	asked []time.Time // when each was taken or refused by a limit
 	tally map[int]int // answers by status; 0 is none
 	stop  atomic.Bool // keepers give up, too
 }
@@ -107,7 +108,9 @@ func (f *flow) note(v relaytest.ID, status int, at time.Time) {
 	}
 	x.sends++
 	f.tally[status]++
-	f.asked = append(f.asked, now)
+	if status/100 == 2 || status == http.StatusTooManyRequests {
+		f.asked = append(f.asked, now)
+	}
 	if status/100 == 2 {
 		x.acked = now
 		f.taken = append(f.taken, now)

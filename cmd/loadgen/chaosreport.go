@@ -133,7 +133,7 @@ func (r *chaosReport) verdict(first string) error {
 		case l.OfLimit > 1.1 || l.Worst > 1.1:
 			return fmt.Errorf("the limited project got %.2f of its limit while Redis was there, %.2f in the worst stretch", l.OfLimit, l.Worst)
 		case l.starved():
-			return fmt.Errorf("the limited project got %.2f of its limit while nothing was broken, and asked for %.2f", l.OfCalm, l.CalmAsked)
+			return fmt.Errorf("the limited project got %.2f of its limit while nothing was broken; due was %.2f", l.OfCalm, l.CalmDue)
 		}
 	}
 	return nil

@@ -28,26 +28,46 @@ type stormCheck struct {
 // stormRate is how many of one error come each second.
 const stormRate = 200
 
-// storm sends one error for most of a window through the balancer, nothing
-// being broken, and waits until the storm is summed up.
+// stormTries is how often a storm is sent that a busy machine drew out longer
+// than the window, or did not let through whole: its budget is then another one.
+const stormTries = 4
+
+// storm sends a storm, nothing being broken, and waits until it is summed up.
 func (r *rig) storm(ctx context.Context) (c stormCheck, err error) {
+	for range stormTries {
+		var sound bool
+		if c, sound, err = r.stormOnce(ctx); sound {
+			break
+		}
+	}
+	return c, err
+}
+
+// stormOnce sends one error for most of a window through the balancer. sound is
+// false when the machine did not let it: the counts then prove nothing.
+func (r *rig) stormOnce(ctx context.Context) (c stormCheck, sound bool, err error) {
 	req, err := ourRequest("storm", "1024", 0)
 	if err != nil {
-		return c, err
+		return c, true, err
 	}
 	came := len(r.storms.Requests())
 	sending, over := context.WithTimeout(ctx, r.opts.window*6/10)
 	f := &flow{addr: r.front, req: req, conns: 30, pace: stormRate}
+	began := time.Now()
 	f.run(sending)
 	over()
 	c.Sent, c.Acked = len(f.fates), f.acked()
+	sound = c.Sent == c.Acked && time.Since(began) < r.opts.window
 	c.Budget = min(c.Sent, stormFirst) + max(c.Sent-stormFirst, 0)/stormThen
 	err = until(3*r.opts.window+time.Minute, "the storm's end", func() bool {
 		time.Sleep(50 * time.Millisecond)
 		c.count(f.fates, r.storms.Requests()[came:])
-		return ctx.Err() != nil || c.Told >= c.Sent
+		return ctx.Err() != nil || c.Told >= c.Acked
 	})
-	return c, err
+	if err != nil {
+		err = fmt.Errorf("%w: %+v", err, c)
+	}
+	return c, sound, err
 }
 
 func (c *stormCheck) count(sent map[relaytest.ID]*fate, came []*relaytest.Request) {
