@@ -45,6 +45,8 @@ var (
 	errMalformed = spool.ErrMalformed
 	// errVersion is a message of another version, or none of ours.
 	errVersion = fmt.Errorf("%w: its version is not known", errMalformed)
+	// errNewer is one of another version.
+	errNewer = fmt.Errorf("%w: it is newer", errVersion)
 )
 
 // object names a payload in the object store.

@@ -1,10 +1,12 @@
 package jetstream
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/goccy/go-json"
@@ -36,6 +38,10 @@ type letter struct {
 // and returns when it is confirmed. The servers drop the oldest ones when
 // there is no room. id names a repeat, "" for none.
 func (s *Spool) putDead(ctx context.Context, r *stored, project string, dst spool.Destination, note deadNote, id string) error {
+	r, err := s.fitting(ctx, r)
+	if err != nil {
+		return err
+	}
 	raw, err := r.again([]string{dst.Name}, nil)
 	if err != nil {
 		return err
@@ -53,6 +59,24 @@ func (s *Spool) putDead(ctx context.Context, r *stored, project string, dst spoo
 		s.touch()
 	}
 	return err
+}
+
+// fitting is a record as it fits into a message of its own. One that was stored
+// while the servers took larger messages than now gets its envelope into the
+// object store.
+func (s *Spool) fitting(ctx context.Context, r *stored) (*stored, error) {
+	if r.env == nil || len(r.meta)+len(r.env) <= s.packSize() {
+		return r, nil
+	}
+	o := object{r.id + envelopeObject, int64(len(r.env))}
+	if info, err := s.large.GetInfo(ctx, o.name); err != nil || int64(info.Size) != o.size { // else another destination's letter has it
+		if o, err = s.putObject(ctx, o.name, bytes.NewReader(r.env), o.size); err != nil {
+			return nil, err
+		}
+	}
+	apart := *r
+	apart.env, apart.objects = nil, append(slices.Clip(r.objects), o)
+	return &apart, nil
 }
 
 // again encodes a record anew, for other destinations. What is in it is copied
@@ -123,7 +147,11 @@ func (s *Spool) retryLetter(ctx context.Context, l *letter) (bool, error) {
 		}
 		s.mu.Unlock()
 	}
-	raw, err := l.again(targets, carried)
+	r, err := s.fitting(ctx, l.stored)
+	if err != nil {
+		return false, err
+	}
+	raw, err := r.again(targets, carried)
 	if err != nil {
 		return false, err
 	}

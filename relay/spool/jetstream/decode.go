@@ -16,6 +16,9 @@ import (
 // among the others, which have nothing to do with it.
 func decodePack(data []byte) (*pack, error) {
 	if len(data) < len(magic) || string(data[:len(magic)]) != magic {
+		if len(data) >= len(magic) && string(data[:len(magic)-1]) == magic[:len(magic)-1] {
+			return nil, errNewer
+		}
 		return nil, errVersion
 	}
 	d := spool.Decoder{B: data[len(magic):]}

@@ -98,12 +98,21 @@
 //   - A lease that runs out while its gateway lives but cannot reach a server:
 //     the records go to another gateway as well.
 //   - Somebody removes a consumer: gateways make it again within seconds, and
-//     skip by the marks what was done. Somebody removes the stream of records:
-//     what is in it is lost, appends fail with "unavailable", and the next start
-//     of a gateway makes a new one, whose messages have sequences of their own.
+//     skip by the marks what was done. Somebody removes a stream: gateways make it
+//     again, when the servers have said four times within a second that there is
+//     none; appends wait for it, or fail with "unavailable" as where no server
+//     answers. What was in it is lost, but for records that a gateway holds: these
+//     are delivered. The gateway that makes the stream of records says in the log
+//     how many records waited in it as far as it knew, and counts them in
+//     breakwater_spool_jetstream_lost_records_total.
 //   - A record of a message cannot be read: the others are delivered. The message
-//     stays, is counted as damaged and named in the log; while it is there the
-//     sweep removes no payloads.
+//     stays, is counted as damaged and named in the log. The sweep keeps the
+//     payloads that it may need: those of the record that a dead letter or a
+//     retried record names, else those stored within an hour before the message. A
+//     message of a newer version keeps all.
+//   - The servers' max_payload is lowered: records that are larger than a message
+//     may be now are delivered as before, and buried or retried with their envelope
+//     in the object store.
 //   - A gateway's clock is wrong by more than five minutes: it ends no records as
 //     too old, and says so. What it puts off is due by its clock.
 //   - Gateways have different limits: the streams have those that were set last.

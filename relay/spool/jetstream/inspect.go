@@ -85,7 +85,7 @@ func Inspect(ctx context.Context, cfg Config, dsts []spool.Destination) (list []
 
 // inspectStreams is false when there is no stream to look further at.
 func (s *Spool) inspectStreams(ctx context.Context, add func(string, string, string, ...any)) bool {
-	for _, name := range []string{s.names.records(), s.names.dead(), s.names.state(), "OBJ_" + s.names.large()} {
+	for _, name := range s.names.all() {
 		asking, cancel := context.WithTimeout(ctx, 12*time.Second) // a new leader takes some seconds
 		var stream jetstream.Stream
 		err := s.retry(asking, func(ctx context.Context) (err error) {

@@ -35,7 +35,11 @@ func (s *Spool) keep() {
 		if now.Sub(look) > time.Second {
 			look = now
 			if s.looking.CompareAndSwap(false, true) {
-				s.background(func() { defer s.looking.Store(false); s.Stats() })
+				s.background(func() {
+					defer s.looking.Store(false)
+					s.Stats()
+					s.restore()
+				})
 			}
 		}
 		if now.After(sweep) {

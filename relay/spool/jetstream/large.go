@@ -136,6 +136,13 @@ func bodySize(rec *schemas.Record) (n int64) {
 	return n
 }
 
+// envelopeObject ends the name of an object that holds a whole envelope.
+const envelopeObject = ".envelope"
+
+// chunkSize is the part of a payload that goes into one message. Servers with a
+// small max_payload get smaller ones than the 128 KiB of the object store.
+func (s *Spool) chunkSize() uint32 { return uint32(min(s.conn.MaxPayload()/2, 128<<10)) }
+
 // objectPart is the largest payload that may lie in a message with others.
 const objectPart = 64 << 10
 
@@ -179,7 +186,7 @@ func (s *Spool) putLarge(ctx context.Context, rec *schemas.Record) (map[int]obje
 	raw, err := spool.AppendEnvelope(nil, env, isObject(objs))
 	if err == nil {
 		var o object
-		if o, err = s.putObject(ctx, rec.Meta.ID+".envelope", bytes.NewReader(raw), int64(len(raw))); err == nil {
+		if o, err = s.putObject(ctx, rec.Meta.ID+envelopeObject, bytes.NewReader(raw), int64(len(raw))); err == nil {
 			objs[whole] = o
 		}
 	}
@@ -211,7 +218,7 @@ func (s *Spool) putItem(ctx context.Context, rec *schemas.Record, i int, objs ma
 func (s *Spool) putObject(ctx context.Context, name string, r io.Reader, size int64) (object, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.times.giveUp+time.Duration(size>>20)*time.Second) // a second for each MiB
 	defer cancel()
-	info, err := s.large.Put(ctx, jetstream.ObjectMeta{Name: name}, r)
+	info, err := s.large.Put(ctx, jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: s.chunkSize()}}, r)
 	switch {
 	case err == nil && int64(info.Size) != size:
 		err = fmt.Errorf("storing a payload: %d of %d bytes came", info.Size, size)

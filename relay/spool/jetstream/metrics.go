@@ -19,6 +19,7 @@ type metrics struct {
 	conflicts   prometheus.Counter
 	unsynced    prometheus.Counter
 	foreign     prometheus.Counter
+	lost        prometheus.Counter
 
 	registered *spool.Registered
 }
@@ -51,6 +52,7 @@ func newMetrics() *metrics {
 		conflicts:   counter("state_conflicts_total", "Times two gateways wrote about the same message at once; they agree by trying again."),
 		unsynced:    counter("unsynced_servers_total", "Servers found without sync_interval: always after the start. Above 0, a power cut can lose what was acknowledged."),
 		foreign:     counter("unknown_version_total", "Times a message of a version came that this gateway does not know. It is left to newer gateways; when there are none any more, start one."),
+		lost:        counter("lost_records_total", "Records that waited in a stream which somebody removed, as far as the last look knew. The stream was made again; the records are lost."),
 	}
 	for _, why := range []string{"max_size", "project_share", "disk", "unavailable"} {
 		m.refused.WithLabelValues(why)
@@ -60,6 +62,6 @@ func newMetrics() *metrics {
 
 func (m *metrics) register(reg prometheus.Registerer, s *Spool) (err error) {
 	m.registered, err = spool.Register(reg, m.append, m.publish, m.packed, m.reconnects, m.refused, m.leases, m.redelivered,
-		m.conflicts, m.unsynced, m.foreign, &spool.Gauges{Stats: s.Stats, Now: s.now})
+		m.conflicts, m.unsynced, m.foreign, m.lost, &spool.Gauges{Stats: s.Stats, Now: s.now})
 	return err
 }

@@ -86,6 +86,7 @@ func (s *Spool) probeOnce() bool {
 	defer cancel()
 	ack, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: s.names.probe()}, withoutRetry...)
 	if err != nil {
+		s.suspectIf(err)
 		return !away(err) && !errors.Is(err, context.Canceled)
 	}
 	_ = s.recordStream.DeleteMsg(ctx, ack.Sequence) // one that stays is bounded by its subject's limit

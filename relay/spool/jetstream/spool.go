@@ -55,6 +55,8 @@ type Spool struct {
 	stats    statistics
 	listed   *lru.Cache[cursor, position] // where records were listed
 	looking  atomic.Bool                  // the keeper's look at the streams
+	opened   atomic.Bool                  // the streams were there
+	suspect  atomic.Bool                  // one of them may not be there any more
 	doubtful *lru.Cache[string, struct{}] // see doubt
 	orphans  map[string]time.Time         // of the last sweep: what nobody needed, and since when
 
@@ -164,6 +166,7 @@ func (s *Spool) open(ctx context.Context) (silent []string, err error) {
 	if err := s.prepare(ctx, s.limits); err != nil {
 		return nil, err
 	}
+	s.opened.Store(true)
 	if s.cfg.Registerer != nil {
 		if err := s.metrics.register(s.cfg.Registerer, s); err != nil {
 			return nil, err

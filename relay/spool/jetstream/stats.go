@@ -31,6 +31,7 @@ type statistics struct {
 	changes int64
 	known   map[spool.Destination]*spool.Queue
 	records int64
+	waiting int64 // of records, those that are not only dead letters
 	growth  spool.Growth
 }
 
@@ -140,9 +141,10 @@ func (s *Spool) look(ctx context.Context) error {
 	s.mu.Unlock()
 	var sum int64
 	var info *jetstream.StreamInfo
-	for _, name := range []string{s.names.records(), s.names.dead(), s.names.state(), "OBJ_" + s.names.large()} {
+	for _, name := range s.names.all() {
 		stream, err := s.js.Stream(ctx, name)
 		if err != nil {
+			s.suspectIf(err)
 			return err
 		}
 		i := stream.CachedInfo()
@@ -160,7 +162,7 @@ func (s *Spool) look(ctx context.Context) error {
 			return err
 		}
 	}
-	s.stats.changes, s.stats.known, s.stats.records = changes, c.queues, c.records
+	s.stats.changes, s.stats.known, s.stats.records, s.stats.waiting = changes, c.queues, c.records, c.waiting
 	s.stats.growth.Note(s.now(), sum)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -193,6 +195,7 @@ type counts struct {
 	projects map[string]*tally
 	messages int64
 	records  int64
+	waiting  int64
 	cut      bool // there is more than was walked
 }
 
@@ -254,6 +257,7 @@ func (s *Spool) count(ctx context.Context, upTo uint64) (*counts, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.waiting = c.records
 	var dead int64
 	err = s.walkDead(ctx, spool.Query{}, func(l *letter, _ *schemas.Meta) (bool, error) {
 		q := c.queue(l.dst)
@@ -284,6 +288,7 @@ func (s *Spool) scale(ctx context.Context, c *counts, info *jetstream.StreamInfo
 		per.messages, per.records, per.items, per.bytes = per.messages+t.messages, per.records+t.records, per.items+t.items, per.bytes+t.bytes
 	}
 	c.records = int64(info.State.Msgs) * per.records / max(per.messages, 1)
+	c.waiting = c.records
 	for name, t := range c.projects {
 		if n := int64(full.State.Subjects[s.names.packOf(name)]); n > t.messages {
 			t.bytes = n * t.bytes / max(t.messages, 1)

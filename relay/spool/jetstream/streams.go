@@ -22,6 +22,11 @@ func (n names) dead() string    { return n.prefix + "_dead" }
 func (n names) state() string   { return n.prefix + "_state" }
 func (n names) large() string   { return n.prefix + "_large" }
 
+// all are the streams, that of the object store among them.
+func (n names) all() []string {
+	return []string{n.records(), n.dead(), n.state(), "OBJ_" + n.large()}
+}
+
 // packOf is the subject of a project's records, againOf of those that were
 // stored once more.
 func (n names) packOf(project string) string  { return n.prefix + ".records." + token(project) }
@@ -87,11 +92,13 @@ func (s *Spool) prepare(ctx context.Context, l spool.Limits) error {
 		}
 	}
 	return s.retry(ctx, func(ctx context.Context) error {
-		copies := s.cfg.Replicas
+		copies, there := s.cfg.Replicas, true
 		switch old, err := s.js.Stream(ctx, "OBJ_"+n.large()); {
 		case err == nil:
 			copies = s.copies(n.large(), old.CachedInfo().Config.Replicas)
-		case !errors.Is(err, jetstream.ErrStreamNotFound):
+		case errors.Is(err, jetstream.ErrStreamNotFound):
+			there = false
+		default:
 			return err
 		}
 		large, err := s.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
@@ -103,6 +110,9 @@ func (s *Spool) prepare(ctx context.Context, l spool.Limits) error {
 		}
 		if s.large == nil {
 			s.large = large
+		}
+		if !there {
+			s.made("OBJ_" + n.large())
 		}
 		return nil
 	})
@@ -133,6 +143,9 @@ func (s *Spool) makeStream(ctx context.Context, c jetstream.StreamConfig) (jetst
 	stream, err := s.js.CreateStream(ctx, c)
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another gateway was first
 		return s.makeStream(ctx, c)
+	}
+	if err == nil {
+		s.made(c.Name)
 	}
 	return stream, err
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -53,9 +51,9 @@ func (s *Spool) sweepObjects(ctx context.Context) error {
 	if err := s.needed(ctx, byRecord); err != nil {
 		return err
 	}
-	for _, names := range byRecord { // of the records that are nowhere
-		for _, name := range names {
-			loose[bucket+".M."+base64.URLEncoding.EncodeToString([]byte(name))] = name
+	for _, list := range byRecord { // of the records that are nowhere
+		for _, p := range list {
+			loose[bucket+".M."+base64.URLEncoding.EncodeToString([]byte(p.name))] = p.name
 		}
 	}
 	stream, err := s.js.Stream(ctx, "OBJ_"+s.names.large())
@@ -87,8 +85,8 @@ func (s *Spool) sweepObjects(ctx context.Context) error {
 
 // listObjects finds the payloads by their records, and subjects of the object
 // store that belong to none.
-func (s *Spool) listObjects(ctx context.Context) (loose map[string]string, byRecord map[string][]string, err error) {
-	loose, byRecord = map[string]string{}, map[string][]string{}
+func (s *Spool) listObjects(ctx context.Context) (loose map[string]string, byRecord map[string][]payload, err error) {
+	loose, byRecord = map[string]string{}, map[string][]payload{}
 	list, err := s.large.List(ctx, jetstream.ListObjectsShowDeleted())
 	if err != nil && !errors.Is(err, jetstream.ErrNoObjectsFound) {
 		return nil, nil, err
@@ -100,7 +98,7 @@ func (s *Spool) listObjects(ctx context.Context) (loose map[string]string, byRec
 			continue
 		}
 		whole[o.NUID] = true
-		byRecord[recordOf(o.Name)] = append(byRecord[recordOf(o.Name)], o.Name)
+		byRecord[recordOf(o.Name)] = append(byRecord[recordOf(o.Name)], payload{o.Name, o.ModTime})
 	}
 	stream, err := s.js.Stream(ctx, "OBJ_"+s.names.large())
 	if err != nil {
@@ -116,73 +114,6 @@ func (s *Spool) listObjects(ctx context.Context) (loose map[string]string, byRec
 		}
 	}
 	return loose, byRecord, nil
-}
-
-// needed takes the records that are in a stream out of a list. It fails when
-// there is a message that this gateway cannot read, such as one of a newer
-// version, which may need any of them. A record that moves is stored at its new
-// place before it is removed from the old one: records are looked at once more,
-// from where the first look ended, after dead letters.
-func (s *Spool) needed(ctx context.Context, byRecord map[string][]string) error {
-	last := uint64(0)
-	for _, stream := range []string{s.names.records(), s.names.dead(), s.names.records()} {
-		g := get{Next: ">", Batch: pageMessages, MaxBytes: pageBytes, Seq: 1}
-		if stream == s.names.records() {
-			g.Seq = last + 1
-		}
-		err := s.pagesFrom(ctx, stream, g, func(list []got) (bool, error) {
-			for _, m := range list {
-				if stream == s.names.records() {
-					last = m.seq
-				}
-				if m.subject == s.names.probe() {
-					continue
-				}
-				p, err := decodePack(m.data)
-				if err == nil && p.broken > 0 {
-					err = errMalformed
-				}
-				if err != nil {
-					return false, fmt.Errorf("message %d of %s: %w", m.seq, stream, err)
-				}
-				for i := range p.records {
-					delete(byRecord, p.records[i].id)
-				}
-			}
-			return len(byRecord) > 0, nil
-		})
-		if err != nil || len(byRecord) == 0 {
-			return err
-		}
-	}
-	return nil
-}
-
-// sweepMarks removes marks of messages before the stream's first one: of
-// removals that were broken off half way, and of gateways that wrote them when
-// another one had removed the message.
-func (s *Spool) sweepMarks(ctx context.Context) error {
-	info, err := s.recordStream.Info(ctx)
-	if err != nil {
-		return err
-	}
-	prefix := s.names.prefix + ".state."
-	return s.pages(ctx, s.names.state(), prefix+">", "", func(list []got) (bool, error) {
-		for _, g := range list {
-			of := strings.TrimPrefix(g.subject, prefix)
-			if strings.HasPrefix(of, "again.") {
-				of = string(g.data)
-			}
-			seq, err := strconv.ParseUint(of, 10, 64)
-			if err != nil || seq >= info.State.FirstSeq { // none of a message, or one that may be there
-				continue
-			}
-			if err := s.stateStream.DeleteMsg(ctx, g.seq); err != nil && !isGone(err) {
-				return false, err
-			}
-		}
-		return true, nil
-	})
 }
 
 // trimDead drops the oldest dead letters where they take more than they may

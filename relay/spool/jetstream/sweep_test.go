@@ -3,10 +3,14 @@ package jetstream
 import (
 	"bytes"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/oklog/ulid/v2"
 
 	"breakwater/relay/spool"
@@ -129,5 +133,85 @@ func TestDeadLettersWithPayloadsAreBounded(t *testing.T) {
 	objects, err := s.large.List(t.Context())
 	if err != nil || len(objects) != 2 {
 		t.Fatalf("%d payloads are left: %v", len(objects), err)
+	}
+}
+
+// Marks whose message is gone are removed also behind a message that stays for
+// long; those of messages that are there are kept.
+func TestMarksBehindTheFirstMessage(t *testing.T) {
+	c := natstest.Start(t, natstest.Options{})
+	s := solo(t, c, newPlace(), nil)
+	append1(t, s, "stays")
+	first := claimOf(t, s, dstA).(*claim)
+	append1(t, s, "goes")
+	gone := claimOf(t, s, dstA).(*claim).it.m.seq
+	if err := s.recordStream.DeleteMsg(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	append1(t, s, "is half done")
+	half := claimOf(t, s, dstA).(*claim)
+	for _, seq := range []uint64{first.it.m.seq, gone, half.it.m.seq} {
+		if _, err := s.js.Publish(t.Context(), s.names.stateOf(seq), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for seq, want := range map[uint64]bool{first.it.m.seq: true, gone: false, half.it.m.seq: true} {
+		_, err := s.read(t.Context(), s.names.state(), read{Last: s.names.stateOf(seq)})
+		if kept := err == nil; kept != want || err != nil && !isNotFound(err) {
+			t.Errorf("the mark of message %d is kept: %v (%v), want %v", seq, kept, err, want)
+		}
+	}
+}
+
+// A message that cannot be read keeps the payloads that it may need, and no
+// others.
+func TestUnreadableMessageKeepsItsPayloads(t *testing.T) {
+	c := natstest.Start(t, natstest.Options{})
+	s := solo(t, c, newPlace(), nil)
+	now := time.Now()
+	at := func(d time.Duration) []payload { return []payload{{at: now.Add(d)}} }
+	for name, tc := range map[string]struct {
+		subject, id, data string
+		left              string
+	}{
+		"a record's":        {s.names.packOf("shop"), "", magic + "\x01broken", "after before"},
+		"none of ours":      {s.names.packOf("shop"), "", "hello", "after before"},
+		"a retried one's":   {s.names.againOf("shop"), "again/during/a/7", magic + "\x01broken", "after before long-before now"},
+		"a strange one's":   {s.names.againOf("shop"), "", magic + "\x01broken", "after"},
+		"a dead letter's":   {s.names.deadOf(dstA, "before"), "", magic + "\x01broken", "after during long-before now"},
+		"a newer version's": {s.names.packOf("shop"), "", magic[:3] + "\x09", "fails"},
+	} {
+		msg := &nats.Msg{Subject: tc.subject, Data: []byte(tc.data), Header: nats.Header{}}
+		if tc.id != "" {
+			msg.Header.Set(jetstream.MsgIDHeader, tc.id)
+		}
+		ack, err := s.js.PublishMsg(t.Context(), msg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := map[string][]payload{
+			"before": at(-3 * time.Hour), "long-before": at(-1000 * time.Hour), "during": at(-10 * time.Minute), "now": at(0), "after": at(10 * time.Minute),
+		}
+		if tc.id == "" && tc.subject != s.names.deadOf(dstA, "before") {
+			delete(list, "long-before")
+		}
+		err = s.needed(t.Context(), list)
+		got := strings.Join(slices.Sorted(maps.Keys(list)), " ")
+		if err != nil {
+			got = "fails"
+		}
+		if got != tc.left {
+			t.Errorf("%s: %s is not needed (%v), want %s", name, got, err, tc.left)
+		}
+		stream, err := s.js.Stream(t.Context(), ack.Stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stream.DeleteMsg(t.Context(), ack.Sequence); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -110,7 +110,7 @@ func TestNewerVersionIsLeftAlone(t *testing.T) {
 	if err := s.expire(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.needed(t.Context(), map[string][]string{"x": {"x.0"}}); err == nil || !strings.Contains(err.Error(), "version is not known") {
+	if err := s.needed(t.Context(), map[string][]payload{"x": {{name: "x.0"}}}); err == nil || !strings.Contains(err.Error(), "version is not known") {
 		t.Errorf("a sweep of payloads would go on: %v", err)
 	}
 	if n, err := s.Drop(spool.Query{}); n != 0 || err != nil {
