@@ -104,7 +104,7 @@ type Limit struct {
 type Redis struct {
 	// Address as redis://[user:password@]host:port[/db] or rediss:// with TLS. When empty, or when Redis is away, each gateway limits alone.
 	URL Secret `yaml:"url" validate:"omitempty,redisurl"`
-	// What a request waits for Redis at most; then, and until Redis answers again, this gateway decides alone.
+	// What a request waits for Redis at most; then it is decided by this gateway alone, and all are while Redis does not answer a ping in that time either.
 	Timeout Duration `yaml:"timeout" validate:"between=5ms 2s"`
 	// While Redis is away: looser applies the full limits on each gateway, stricter the limits divided by gateways.
 	WhenAway string `yaml:"when_away" validate:"oneof=looser stricter"`

@@ -33,12 +33,74 @@ type circuit struct {
 	mu   sync.Mutex  // serialises changes of state
 	once atomic.Bool // a state was logged
 	wake chan struct{}
+
+	strikes atomic.Int32  // late moments since the last answer in time
+	struck  time.Time     // the last one; under mu
+	doubt   chan struct{} // an answer was late: is Redis there?
+}
+
+// mostStrikes is how many late moments without an answer in time between them
+// open the circuit, also of a Redis that answers a ping. What is late within one
+// deadline is one moment: those who ask together are late together.
+const mostStrikes = 3
+
+// failed notes a call that was not answered: a late one is a strike, any other
+// opens the circuit.
+func (f *Fleet) failed(err error) {
+	word := wordOf(err)
+	f.metrics.fail(word)
+	if word != "timeout" || f.strike() >= mostStrikes {
+		f.lost(err)
+		return
+	}
+	select {
+	case f.state.doubt <- struct{}{}:
+	default:
+	}
+}
+
+// strike counts late moments.
+func (f *Fleet) strike() int32 {
+	f.state.mu.Lock()
+	defer f.state.mu.Unlock()
+	if now := time.Now(); now.Sub(f.state.struck) >= f.opts.Timeout {
+		f.state.struck = now
+		f.state.strikes.Add(1)
+	}
+	return f.state.strikes.Load()
+}
+
+// inTime forgets the strikes.
+func (f *Fleet) inTime() {
+	if f.state.strikes.Load() != 0 {
+		f.state.strikes.Store(0)
+	}
+}
+
+// verify asks Redis for a sign of life each time an answer was late. One late
+// answer of a busy machine is no reason to decide alone; a Redis that does not
+// answer a ping in time either is.
+func (f *Fleet) verify() {
+	for {
+		select {
+		case <-f.ended.Done():
+			return
+		case <-f.state.doubt:
+		}
+		if !f.Up() {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(f.ended, f.opts.Timeout)
+		if _, err := f.Ping(ctx); err != nil {
+			f.lost(err)
+		}
+		cancel()
+	}
 }
 
 // lost opens the circuit: from now on each gateway decides alone.
 func (f *Fleet) lost(err error) {
 	word := wordOf(err)
-	f.metrics.fail(word)
 	if !f.state.up.Load() && f.state.once.Load() {
 		return
 	}
@@ -66,6 +128,7 @@ func (f *Fleet) found() {
 	if f.state.up.Swap(true) {
 		return
 	}
+	f.state.strikes.Store(0)
 	if f.state.once.Swap(true) && f.opts.Found != nil {
 		f.ending.Go(f.opts.Found)
 	}
@@ -150,6 +213,7 @@ func (f *Fleet) probe() {
 		err = errLate // it answers, and too late for requests
 	}
 	if err != nil {
+		f.metrics.fail(wordOf(err))
 		f.lost(err)
 		return
 	}

@@ -7,7 +7,8 @@
 // Its promise: a request waits for at most one round trip, and for no longer than
 // Options.Timeout; what one script decides, it decides at one moment for all
 // gateways; a Redis that is away, slow or full is never an error to a client,
-// costs its deadline once, and is asked again as soon as it answers.
+// costs nobody anything after three deadlines, and is asked again as soon as it
+// answers.
 //
 // # What is decided together
 //
@@ -21,9 +22,13 @@
 //
 // # When Redis is away
 //
-// The first call that fails or is late opens the circuit: from then on every
-// gateway decides alone at once, by the buckets, counts and windows that it has
-// kept beside the shared ones. Up is false, and Share says how much of a limit
+// A call that fails opens the circuit: from then on every gateway decides alone
+// at once, by the buckets, counts and windows that it has kept beside the shared
+// ones. One that is late is decided alone, and Redis is sent a ping: the circuit
+// opens when that is late, too, or when calls are late three deadlines in a row.
+// So one slow answer of a busy machine costs one request its deadline, and limits
+// stay shared; a Redis that stands still costs those who ask within two deadlines
+// one each. Up is false, and Share says how much of a limit
 // one gateway may give away: all of it (looser) or its part (stricter). A probe
 // closes the circuit again. Changes of state are logged, decisions counted.
 //

@@ -125,7 +125,7 @@ func New(o Options) (*Fleet, error) {
 		salt = []byte(random())
 	}
 	f.salt.Store(&salt)
-	f.state.wake = make(chan struct{}, 1)
+	f.state.wake, f.state.doubt = make(chan struct{}, 1), make(chan struct{}, 1)
 	ro.DialTimeout, ro.ReadTimeout, ro.WriteTimeout, ro.PoolTimeout = dialTimeout, o.Timeout, o.Timeout, o.Timeout
 	ro.ContextTimeoutEnabled, ro.MaxRetries, ro.ClientName = true, -1, "breakwater"
 	ro.PoolSize = senders + 4
@@ -146,6 +146,7 @@ func (f *Fleet) Start() {
 	}
 	f.ending.Go(f.carry)
 	f.ending.Go(f.watch)
+	f.ending.Go(f.verify)
 	f.ending.Go(f.listen)
 }
 

@@ -53,9 +53,12 @@ func (f *Fleet) do(patience time.Duration, a add) (redis.Cmder, error) {
 	select {
 	case r := <-c.done:
 		f.metrics.took.Observe(time.Since(began).Seconds())
+		if r.err == nil {
+			f.inTime()
+		}
 		return r.cmd, r.err
 	case <-t.C:
-		f.lost(errLate)
+		f.failed(errLate)
 		return nil, errLate
 	case <-f.ended.Done():
 		return nil, errClosed
@@ -242,11 +245,11 @@ func (f *Fleet) judge(err error) {
 	switch {
 	case err == nil:
 	case !answered(err):
-		f.lost(err)
+		f.failed(err)
 	default:
 		for _, word := range unable {
 			if strings.HasPrefix(err.Error(), word) {
-				f.lost(err)
+				f.failed(err)
 				return
 			}
 		}
