@@ -26,7 +26,9 @@
 //   - The upstream refuses the record (400, 401, 403, 404, …): a dead letter
 //     at once. 401, 403 and redirects are also logged as errors, once until
 //     the destination delivers again. 413 is tried once more without the
-//     attachments by the destinations that have some (relay/sentry).
+//     attachments by the destinations that have some (relay/sentry); when the
+//     rest is taken so, the attachments end as dead_letter (too_large), and they
+//     alone of all dead letters are not kept.
 //   - Dead letters stay on disk, within a budget that gives up the oldest (a
 //     tenth of spool.max_size), until somebody retries or drops them; they do
 //     not expire. A retried one starts again with no attempts counted.

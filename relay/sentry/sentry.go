@@ -125,7 +125,7 @@ func (d *Destination) Close() error {
 
 // Deliver posts the envelope once. When the upstream finds it too large, it
 // is posted a second time without its attachments, which then end as
-// dead_letter with the reason too_large. A rate limit in any answer is kept
+// dead_letter with the reason too_large and are gone: the record is settled. A rate limit in any answer is kept
 // for Limits; on a 429 the error has class Held.
 func (d *Destination) Deliver(ctx context.Context, meta *schemas.Meta, env *schemas.Envelope) ([]schemas.Final, error) {
 	timeout := relay.AttemptTimeout(d.timeout, env, d.rate)

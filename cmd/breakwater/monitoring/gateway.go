@@ -147,7 +147,7 @@ func spoolPanels(x exprs) []panel {
 			},
 		},
 		{
-			kind: tile, title: "Damaged records", what: "Set aside in the folder damaged since the first start. When it moves, suspect the disk.", unit: "short", w: 12, h: 4, steps: below(1, 1), alerts: []string{"BreakwaterLedgerNotZero"},
+			kind: tile, title: "Damaged records", what: "Set aside in the folder damaged since the first start. When it moves, suspect the disk.", unit: "short", w: 12, h: 4, steps: below(1, 1), alerts: []string{"BreakwaterSpoolDamaged", "BreakwaterLedgerNotZero"},
 			queries: []query{{expr: spoolDamaged.sum(""), name: "damaged"}},
 		},
 		{
