@@ -61,7 +61,7 @@ func readEvent(d *Document, ev *schemas.Event) {
 	}
 	if list := ev.Exceptions(); len(list) > 0 {
 		last := list[len(list)-1]
-		d.Type, d.Value, d.Culprit = clipDoc(last.Type, maxShort), clipDoc(last.Value, maxLong), clipDoc(culprit(last.Frames), maxShort)
+		d.Type, d.Value, d.Culprit = clipDoc(last.Type, maxShort), clipDoc(last.Value, maxLong), clipDoc(culprit(last.Stack), maxShort)
 	} else if d.Kind == "error" && d.Message != "" {
 		d.Kind = "message"
 	}
@@ -78,17 +78,18 @@ func readEvent(d *Document, ev *schemas.Event) {
 
 // culprit names the frame that threw: the last one of the application's own
 // code, else the last.
-func culprit(frames []schemas.Frame) string {
-	if len(frames) == 0 {
+func culprit(stack schemas.Stack) string {
+	if stack.Len() == 0 {
 		return ""
 	}
-	f := frames[len(frames)-1]
-	for i := len(frames) - 1; i >= 0; i-- {
-		if frames[i].InApp != nil && *frames[i].InApp {
-			f = frames[i]
+	at := stack.Len() - 1
+	for i := at; i >= 0; i-- {
+		if stack.InApp(i) {
+			at = i
 			break
 		}
 	}
+	f := stack.Frame(at)
 	where := f.Filename
 	if where == "" {
 		where = f.AbsPath

@@ -7,8 +7,17 @@ type Exception struct {
 	Handled *bool
 	// MechanismType is who caught it: generic, onerror, onunhandledrejection, ….
 	MechanismType string
-	// Frames are in the order of the wire: oldest call first, the crashing one last.
-	Frames []Frame
+	// Stack is where it was thrown.
+	Stack Stack
+}
+
+// Stack are the frames of one exception, in the order of the wire: oldest call
+// first, the crashing one last. A frame is read when it is asked for: of most
+// errors nobody looks at more than the innermost few, and the frames are most
+// of an event's text. The zero value has none.
+type Stack struct {
+	text []byte
+	at   []int32 // where each frame begins
 }
 
 // Frame is one frame of a stack, as far as the gateway reads it. Lines and
@@ -17,6 +26,35 @@ type Frame struct {
 	Filename, AbsPath, Function, Module string
 	Lineno, Colno                       int
 	InApp                               *bool
+}
+
+// Len is how many frames there are, at most MaxFrames.
+func (s Stack) Len() int { return len(s.at) }
+
+// Frame reads the frame at i, 0 being the outermost.
+func (s Stack) Frame(i int) (f Frame) {
+	readFrame(s.text, int(s.at[i]), &f)
+	return f
+}
+
+// InApp tells whether the frame at i says that it belongs to the application;
+// it reads nothing else of it.
+func (s Stack) InApp(i int) bool {
+	v, _ := Lookup(s.text[s.at[i]:], "in_app")
+	b := boolean(v)
+	return b != nil && *b
+}
+
+// Frames reads all frames.
+func (s Stack) Frames() []Frame {
+	if len(s.at) == 0 {
+		return nil
+	}
+	all := make([]Frame, len(s.at))
+	for i := range all {
+		readFrame(s.text, int(s.at[i]), &all[i])
+	}
+	return all
 }
 
 // Bounds of what Exceptions reads: more of either is more than any client
@@ -31,8 +69,8 @@ const (
 // first, the one that was thrown last. Read from {"values": […]}, a bare array
 // or a single object, under "exception" or "sentry.interfaces.Exception". An
 // object or array as value is kept as its JSON text. nil when there are none.
-// They are read once and kept: several stages ask, and they are most of an
-// event. Read the list, do not change it.
+// They are read once and kept, because several stages ask. Read the list, do not
+// change it.
 func (e *Event) Exceptions() []Exception {
 	v, ok := e.first("exception", "sentry.interfaces.Exception")
 	if !ok || len(v) == 0 {

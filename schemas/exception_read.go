@@ -1,23 +1,18 @@
 package schemas
 
 import (
-	"bytes"
 	"slices"
 	"strconv"
-	"strings"
-	"sync"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// exceptionReader reads the exceptions of an event in one walk. Their frames
-// are most of an event's text, and every event passes here; Members and Lookup
+// exceptionReader reads the exceptions of an event in one walk, and of their
+// stacks where each frame begins. Every event passes here; Members and Lookup
 // would look for the end of each value at every level before reading it.
 type exceptionReader struct {
-	text  []byte
-	list  []Exception
-	texts texts
+	text []byte
+	list []Exception
 }
 
 func readExceptions(v jsontext.Value) []Exception {
@@ -80,7 +75,7 @@ func (r *exceptionReader) add(i int) (end int) {
 				return r.mechanism(i, &ex)
 			}
 		case "stacktrace":
-			ex.Frames = nil
+			ex.Stack = Stack{}
 			if r.at(i) == '{' {
 				return r.stack(i, &ex)
 			}
@@ -110,74 +105,49 @@ func (r *exceptionReader) stack(i int, ex *Exception) (end int) {
 		if string(name) != "frames" {
 			return skipValue(r.text, i)
 		}
-		ex.Frames = nil
+		ex.Stack = Stack{}
 		if r.at(i) != '[' {
 			return skipValue(r.text, i)
 		}
-		return r.frames(i, &ex.Frames)
+		end, at := r.frames(i)
+		if len(at) > 0 {
+			ex.Stack = Stack{r.text, at}
+		}
+		return end
 	})
 }
 
-// frameSpace is where a list grows, so that one of the right size is left: how
-// many frames there are is only known behind the last.
-var frameSpace = sync.Pool{New: func() any { s := make([]Frame, 0, 64); return &s }}
-
-// frames reads the list at i and keeps the last MaxFrames.
-func (r *exceptionReader) frames(i int, into *[]Frame) (end int) {
-	space := frameSpace.Get().(*[]Frame)
-	list := *space
+// frames finds the frames of the list at i and keeps the last MaxFrames.
+func (r *exceptionReader) frames(i int) (end int, at []int32) {
+	var inline [64]int32 // so that most lists are allocated once, in their size
+	at = inline[:0]
 	end = walkArray(r.text, i, func(i int) int {
-		if r.at(i) != '{' {
-			return skipValue(r.text, i)
+		if r.at(i) == '{' {
+			if len(at) == 2*MaxFrames {
+				at = at[:copy(at, at[MaxFrames:])]
+			}
+			at = append(at, int32(i))
 		}
-		if len(list) == 2*MaxFrames {
-			kept := copy(list, list[MaxFrames:])
-			clear(list[kept:])
-			list = list[:kept]
-		}
-		list = append(list, Frame{})
-		last := &noFrame
-		if n := len(list); n > 1 {
-			last = &list[n-2]
-		}
-		return r.frame(i, &list[len(list)-1], last)
+		return skipValue(r.text, i)
 	})
-	if len(list) > 0 {
-		*into = slices.Clone(list[max(len(list)-MaxFrames, 0):])
-	}
-	clear(list) // the pool keeps no payload alive
-	*space = list[:0]
-	frameSpace.Put(space)
-	return end
+	return end, slices.Clone(at[max(len(at)-MaxFrames, 0):])
 }
 
-var noFrame Frame
-
-// frame reads one frame into f; last is its neighbour, which often says the
-// same. It is walkObject written out: a stack has hundreds of members.
-func (r *exceptionReader) frame(i int, f, last *Frame) (end int) {
-	for i++; ; i = end {
-		m, ok := scanName(r.text, i)
-		if !ok {
-			return skipClosing(r.text, i, '}')
-		}
-		if end = skipValue(r.text, m.value); end <= m.value {
-			return len(r.text) // not valid JSON
-		}
-		v := jsontext.Value(r.text[m.value:end])
-		switch string(m.name(r.text)) {
+// readFrame reads the frame that begins at i into f.
+func readFrame(text []byte, i int, f *Frame) {
+	i++
+	for m, next := scanMember(text, i); next > 0; m, next = scanMember(text, i) {
+		i = next
+		v := jsontext.Value(text[m.value:m.end])
+		switch string(m.name(text)) {
 		case "filename":
-			f.Filename = r.texts.unquote(v, last.Filename)
+			f.Filename, _ = UnquoteString(v)
 		case "abs_path":
-			again := last.AbsPath
-			if again == "" {
-				again = f.Filename
-			}
-			f.AbsPath = r.texts.unquote(v, again)
+			f.AbsPath, _ = UnquoteString(v)
 		case "function":
-			f.Function = r.texts.unquote(v, last.Function)
+			f.Function, _ = UnquoteString(v)
 		case "module":
-			f.Module = r.texts.unquote(v, last.Module)
+			f.Module, _ = UnquoteString(v)
 		case "lineno":
 			f.Lineno = count(v)
 		case "colno":
@@ -205,41 +175,8 @@ func (r *exceptionReader) raw(i int) (end int, v jsontext.Value) {
 // str reads the value at i when it is a string, else "".
 func (r *exceptionReader) str(i int, into *string) (end int) {
 	end, v := r.raw(i)
-	*into = r.texts.unquote(v, "")
+	*into, _ = UnquoteString(v)
 	return end
-}
-
-// texts makes many short strings out of few allocations. A string of it keeps
-// its neighbours in memory, so what is kept longer than its event is cloned.
-type texts struct{ chunk strings.Builder }
-
-const textChunk = 1 << 10
-
-// unquote is UnquoteString, without the ok; again is a string that is likely
-// the same.
-func (t *texts) unquote(v jsontext.Value, again string) string {
-	if len(v) <= 2 || v[0] != '"' {
-		return ""
-	}
-	plain := v[1 : len(v)-1]
-	if bytes.IndexByte(plain, '\\') >= 0 || len(plain) > textChunk/4 {
-		s, _ := UnquoteString(v)
-		return s
-	}
-	switch {
-	case string(plain) == again:
-		return again
-	case !utf8.Valid(plain):
-		s, _ := UnquoteString(v)
-		return s
-	}
-	if t.chunk.Cap()-t.chunk.Len() < len(plain) {
-		t.chunk.Reset() // the strings made of it so far keep the old one
-		t.chunk.Grow(textChunk)
-	}
-	from := t.chunk.Len()
-	t.chunk.Write(plain)
-	return t.chunk.String()[from:]
 }
 
 var yes, no = true, false

@@ -44,10 +44,10 @@ func readable(ev *schemas.Event, function string) error {
 		return fmt.Errorf("no event of %s", function)
 	}
 	ex, _ := ev.FirstException()
-	if len(ex.Frames) == 0 {
+	if ex.Stack.Len() == 0 {
 		return fmt.Errorf("%s has no frames", ex.Value)
 	}
-	top := ex.Frames[len(ex.Frames)-1]
+	top := ex.Stack.Frame(ex.Stack.Len() - 1)
 	if !strings.HasSuffix(top.Function, function) || top.Filename != "/page.js" || top.Lineno == 0 || top.Colno == 0 || ev.Release() != "shop@1.4.2" || ev.Environment() != "production" {
 		return fmt.Errorf("%s: thrown in %+v, release %q", ex.Value, top, ev.Release())
 	}

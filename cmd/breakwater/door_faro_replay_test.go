@@ -301,7 +301,7 @@ func faroEvent(ev *schemas.Event) string {
 	user, _ := ev.Path("user", "id")
 	id, _ := schemas.UnquoteString(user)
 	list := []string{"event", ex.Type, ex.Value, fmt.Sprintf("%.3f", float64(at.UnixMilli())/1000), ev.Release(), ev.Dist(), ev.Environment(), ev.RequestURL(), tag("session.id"), id}
-	for _, f := range ex.Frames {
+	for _, f := range ex.Stack.Frames() {
 		name := f.AbsPath
 		if name == "" {
 			name = f.Filename

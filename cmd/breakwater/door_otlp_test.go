@@ -313,7 +313,7 @@ func checkOTLPEvent(t *testing.T, ev *schemas.Event) {
 	t.Helper()
 	ex, _ := ev.FirstException()
 	trace, _ := ev.Path("contexts", "trace", "trace_id")
-	if ex.Type != "TypeError" || ex.Value != "cart is undefined" || len(ex.Frames) != 2 || ex.Frames[1].Function != "pay" || ex.Frames[1].Lineno != 10 || ex.Frames[1].Filename != "/assets/app.js" ||
+	if ex.Type != "TypeError" || ex.Value != "cart is undefined" || ex.Stack.Len() != 2 || ex.Stack.Frame(1).Function != "pay" || ex.Stack.Frame(1).Lineno != 10 || ex.Stack.Frame(1).Filename != "/assets/app.js" ||
 		ev.Release() != "shop@1.4.2" || ev.Environment() != "staging" || ev.Platform() != "javascript" || !strings.Contains(ev.UserAgent(), "Firefox") || string(trace) != `"`+strings.Repeat("ab", 16)+`"` {
 		t.Errorf("event %s", ev.Bytes())
 	}

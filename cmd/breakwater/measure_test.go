@@ -137,7 +137,7 @@ func TestCrashReportReachesSentry(t *testing.T) {
 		t.Fatal(err)
 	}
 	ex := ev.Exceptions()
-	if len(ex) != 1 || ex[0].Type != "TypeError" || len(ex[0].Frames) != 2 || ex[0].Frames[1].Function != "pay" || ex[0].Frames[1].Lineno != 10 {
+	if len(ex) != 1 || ex[0].Type != "TypeError" || ex[0].Stack.Len() != 2 || ex[0].Stack.Frame(1).Function != "pay" || ex[0].Stack.Frame(1).Lineno != 10 {
 		t.Errorf("exception %+v", ex)
 	}
 	if ex[0].Handled == nil || *ex[0].Handled {

@@ -87,7 +87,7 @@ func TestReactNativeCrash(t *testing.T) {
 		t.Fatalf("%+v", ex)
 	}
 	var got []string
-	for _, f := range ex[1].Frames {
+	for _, f := range ex[1].Stack.Frames() {
 		got = append(got, fmt.Sprintf("%s %s %d:%d %v", f.Function, f.Filename, f.Lineno, f.Colno, *f.InApp))
 	}
 	want := []string{"global app:///index.android.bundle 1:419 true", "apply native 0:0 false", "onPress app:///index.android.bundle 1:2345 true"}
@@ -168,7 +168,7 @@ func TestExceptionDetails(t *testing.T) {
 				t.Error(diff)
 			}
 			var got []string
-			for _, f := range ex.Frames {
+			for _, f := range ex.Stack.Frames() {
 				got = append(got, f.Function+"|"+f.Filename+"|"+f.AbsPath)
 			}
 			if diff := cmp.Diff(tt.frames, got); diff != "" {
@@ -184,8 +184,8 @@ func TestBounds(t *testing.T) {
 		t.Error("the newest hundred breadcrumbs are kept")
 	}
 	_, ev = event(t, `{"exceptions":[{"type":"E","frames":[`+strings.Repeat(`{"function":"old"},`, 300)+`{"function":"crash"}]}]}`)
-	if ex, _ := ev.FirstException(); len(ex.Frames) != ingest.MaxFrames || ex.Frames[ingest.MaxFrames-1].Function != "crash" {
-		t.Errorf("%d frames", len(ex.Frames))
+	if ex, _ := ev.FirstException(); ex.Stack.Len() != ingest.MaxFrames || ex.Stack.Frame(ingest.MaxFrames-1).Function != "crash" {
+		t.Errorf("%d frames", ex.Stack.Len())
 	}
 	m, _ := event(t, `{"exceptions":[{"type":"E","stack":"`+strings.Repeat("ü", 50_000)+`"}]}`)
 	if s, _ := at(m, "contexts", "crash_report", "stack").(string); len(s) < 16<<10-4 || len(s) > 16<<10+4 {

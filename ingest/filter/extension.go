@@ -43,10 +43,11 @@ func isExtension(exceptions []schemas.Exception) bool {
 	if containsAny(strings.ToLower(value), extensionValues) {
 		return true
 	}
-	for i := len(ex.Frames) - 1; i >= 0; i-- {
-		path := ex.Frames[i].AbsPath
+	for i := ex.Stack.Len() - 1; i >= 0; i-- {
+		frame := ex.Stack.Frame(i)
+		path := frame.AbsPath
 		if path == "" {
-			path = ex.Frames[i].Filename // browsers' SDKs send the URL there
+			path = frame.Filename // browsers' SDKs send the URL there
 		}
 		if path == "" || path == "<anonymous>" || path == "[native code]" {
 			continue

@@ -2,7 +2,6 @@ package storm
 
 import (
 	"crypto/sha256"
-	"iter"
 	"strings"
 )
 
@@ -126,7 +125,8 @@ func (f *Facts) computed() (text, value string) {
 
 // frames writes the innermost frames.
 func frames(b *strings.Builder, all []Frame) {
-	for i := range innermost(len(all), func(i int) bool { return all[i].InApp }) {
+	which, n := innermost(len(all), func(i int) bool { return all[i].InApp })
+	for _, i := range which[:n] {
 		b.WriteByte(0)
 		b.WriteString(File(all[i].File))
 		b.WriteByte(0)
@@ -134,25 +134,21 @@ func frames(b *strings.Builder, all []Frame) {
 	}
 }
 
-// innermost yields which of n frames tell one bug from another, the innermost
+// innermost are which of n frames tell one bug from another, the innermost
 // first: those of the application, or of all where none is known to be that.
-func innermost(n int, inApp func(i int) bool) iter.Seq[int] {
-	return func(yield func(int) bool) {
-		app := false
-		for i := 0; i < n && !app; i++ {
-			app = inApp(i)
-		}
-		left := maxFrames
-		for i := n - 1; i >= 0 && left > 0; i-- {
-			if app && !inApp(i) {
-				continue
-			}
-			if !yield(i) {
-				return
-			}
-			left--
+func innermost(n int, inApp func(i int) bool) (which [maxFrames]int, found int) {
+	for i := n - 1; i >= 0 && found < maxFrames; i-- {
+		if inApp(i) {
+			which[found] = i
+			found++
 		}
 	}
+	if found == 0 {
+		for ; found < min(n, maxFrames); found++ {
+			which[found] = n - 1 - found
+		}
+	}
+	return which, found
 }
 
 // title is the error for people: its type and its normalised value.

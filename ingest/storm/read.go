@@ -1,10 +1,6 @@
 package storm
 
-import (
-	"slices"
-
-	"breakwater/schemas"
-)
+import "breakwater/schemas"
 
 // Read recognises an error event.
 func Read(ev *schemas.Event) Fingerprint {
@@ -14,17 +10,16 @@ func Read(ev *schemas.Event) Fingerprint {
 	}
 	list := ev.Exceptions()
 	f.Exceptions = make([]Exception, len(list))
-	for i := range list {
+	stack := false // the fingerprint looks at one only
+	for i := len(list) - 1; i >= 0; i-- {
 		x, ex := &list[i], &f.Exceptions[i]
-		*ex = Exception{Type: x.Type, Value: x.Value, Frames: make([]Frame, 0, min(len(x.Frames), maxFrames))}
+		*ex = Exception{Type: x.Type, Value: x.Value}
 		if ex.Type == "" {
 			ex.Type = x.Module
 		}
-		for n := range innermost(len(x.Frames), func(n int) bool { return inApp(&x.Frames[n]) }) {
-			fr := &x.Frames[n]
-			ex.Frames = append(ex.Frames, Frame{File: fileOf(fr), Function: fr.Function, InApp: inApp(fr)})
+		if !stack && x.Stack.Len() > 0 {
+			stack, ex.Frames = true, readFrames(x.Stack)
 		}
-		slices.Reverse(ex.Frames)
 	}
 	if len(f.Exceptions) == 0 {
 		f.Message, f.Logger = ev.Message(), ev.Logger()
@@ -32,7 +27,16 @@ func Read(ev *schemas.Event) Fingerprint {
 	return f.Fingerprint()
 }
 
-func inApp(f *schemas.Frame) bool { return f.InApp != nil && *f.InApp }
+// readFrames reads those frames of a stack that tell one bug from another.
+func readFrames(stack schemas.Stack) []Frame {
+	which, n := innermost(stack.Len(), stack.InApp)
+	list := make([]Frame, n)
+	for k, i := range which[:n] {
+		f := stack.Frame(i)
+		list[n-1-k] = Frame{File: fileOf(&f), Function: f.Function, InApp: f.InApp != nil && *f.InApp}
+	}
+	return list
+}
 
 // fileOf names a frame's file by the best that is known: Java and Python give
 // a module, browsers an absolute path.

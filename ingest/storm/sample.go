@@ -127,12 +127,12 @@ func sampleOf(ev *schemas.Event, b *ingest.Batch) Sample {
 	last := list[len(list)-1]
 	s.Type, s.Value = own(last.Type), text(last.Value, maxSampleText)
 	for i := len(list) - 1; i >= 0; i-- {
-		if len(list[i].Frames) == 0 {
+		stack := list[i].Stack
+		if stack.Len() == 0 {
 			continue
 		}
-		frames := list[i].Frames
-		for j := len(frames) - 1; j >= 0 && len(s.Frames) < maxSampleFrames; j-- {
-			s.Frames = append(s.Frames, frameText(frames[j]))
+		for j := stack.Len() - 1; j >= 0 && len(s.Frames) < maxSampleFrames; j-- {
+			s.Frames = append(s.Frames, frameText(stack.Frame(j)))
 		}
 		break
 	}
