@@ -193,9 +193,16 @@ func skipComma(b []byte, i int) int {
 	return i
 }
 
-// skipString returns the offset after the string that opens at i. It looks at
-// eight bytes at a time: strings are most of an event.
+// skipString returns the offset after the string that opens at i.
 func skipString(b []byte, i int) int {
+	end, _ := SkipString(b, i)
+	return end
+}
+
+// SkipString returns the offset after the string that opens at i, and whether
+// there is an escape in it. It looks at eight bytes at a time: strings are most
+// of an event. One that never closes ends with the text.
+func SkipString(b []byte, i int) (end int, escaped bool) {
 	const ones = 0x0101010101010101
 	j := i + 1
 	for j+8 <= len(b) {
@@ -209,19 +216,21 @@ func skipString(b []byte, i int) int {
 		}
 		j += bits.TrailingZeros64(found) / 8
 		if b[j] == '"' {
-			return j + 1
+			return j + 1, escaped
 		}
+		escaped = true
 		j += 2 // the escaped character can be no end
 	}
 	for ; j < len(b); j++ {
 		switch b[j] {
 		case '"':
-			return j + 1
+			return j + 1, escaped
 		case '\\':
+			escaped = true
 			j++
 		}
 	}
-	return len(b)
+	return len(b), escaped
 }
 
 // skipValue returns the offset after the value that begins at i; i itself

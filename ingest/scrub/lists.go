@@ -61,7 +61,7 @@ func (w *walker) pairAhead(n *node) (bool, span) {
 	if w.buf[w.pos] != '"' {
 		return false, span{}
 	}
-	name := span{w.pos, w.stringEnd(w.pos)}
+	name := span{w.pos, w.stringEnd(w.pos) - 1}
 	if !n.pairs {
 		key := w.decoded(name)
 		tr, _ := w.rules.scanner.scan(key)
@@ -130,7 +130,7 @@ func (w *walker) ahead(a, b string) (found span) {
 		if s := string(key); (s == a || s == b) && (a == "value" || w.buf[w.pos] == '"') {
 			found = span{w.pos, w.pos + 1}
 			if w.buf[w.pos] == '"' {
-				found.end = w.stringEnd(w.pos)
+				found.end = w.stringEnd(w.pos) - 1
 			}
 			break
 		}

@@ -1,6 +1,10 @@
 package scrub
 
-import "bytes"
+import (
+	"encoding/binary"
+
+	"breakwater/schemas"
+)
 
 // object scrubs the members of the object at pos.
 func (w *walker) object(n *node, f field) {
@@ -62,12 +66,13 @@ func (w *walker) keeps(n *node) bool {
 // name reads the member name at pos and moves to the member's value.
 func (w *walker) name() (raw, key []byte) {
 	start := w.pos
-	w.pos = w.stringEnd(start) + 1
-	raw = w.buf[start+1 : w.pos-1]
+	end, escaped := schemas.SkipString(w.buf, start)
+	raw = w.buf[start+1 : end-1]
 	key = raw
-	if bytes.IndexByte(raw, '\\') >= 0 {
+	if escaped {
 		key, _ = unescape(nil, nil, raw)
 	}
+	w.pos = end
 	w.space()
 	w.pos++ // the colon
 	w.space()
@@ -107,7 +112,7 @@ func (w *walker) keyValue(p *keyValue, n *node, key []byte, child *node, f field
 		if w.buf[w.pos] != '"' {
 			break
 		}
-		p.name, p.named = span{w.pos, w.stringEnd(w.pos)}, true
+		p.name, p.named = span{w.pos, w.stringEnd(w.pos) - 1}, true
 		tr, _ := w.rules.scanner.scan(w.decoded(p.name))
 		if tr&(wordPassword|wordToken) != 0 && w.keyLike(p.name) && (p.haveValue || w.ahead("value", "value").end > 0) {
 			return typed, f // a key is no value
@@ -130,13 +135,29 @@ func (n *node) known(key []byte) *node {
 	if len(key) >= len(n.index) {
 		return nil
 	}
-	for i := range n.index[len(key)] {
-		k := &n.index[len(key)][i]
-		if k.name == string(key) || n.fold && foldedEqual(key, k.name) {
+	same := n.index[len(key)]
+	if len(same) == 0 {
+		return nil
+	}
+	head := headOf(key)
+	for i := range same {
+		if k := &same[i]; k.head == head && (len(key) <= 8 || k.name == string(key)) || n.fold && foldedEqual(key, k.name) {
 			return k.node
 		}
 	}
 	return nil
+}
+
+// headOf are the first eight bytes of a key as a number. Of keys equally long
+// that tells up to eight bytes whether they are the same.
+func headOf(key []byte) (head uint64) {
+	if len(key) >= 8 {
+		return binary.LittleEndian.Uint64(key)
+	}
+	for i := len(key) - 1; i >= 0; i-- {
+		head = head<<8 | uint64(key[i])
+	}
+	return head
 }
 
 // resolve finds the node of a member and what its key says.

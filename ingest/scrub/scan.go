@@ -1,5 +1,11 @@
 package scrub
 
+import (
+	"cmp"
+	"maps"
+	"slices"
+)
+
 // traits are what one pass over a string finds out: which bytes that matter
 // it holds, and which of the words.
 type traits uint32
@@ -38,19 +44,28 @@ var otherWords = map[string]traits{
 	"settings/": wordHome, "settings\\": wordHome, "profiles/": wordHome, "profiles\\": wordHome,
 }
 
-// scanner finds any of many words in one pass, whatever their case: the
-// automaton of Aho and Corasick, written out as a table.
+// scanner finds any of many words in one pass, whatever their case. It sifts:
+// a byte costs two looks into tables and no branch, and tells only whether a word
+// may be there. Then the automaton of Aho and Corasick, written out as a table,
+// says which.
 type scanner struct {
-	// bytes: the low 8 bits are the byte's class, bit 8 marks a digit, the
-	// rest are its traits (shifted by 9).
-	bytes [256]uint32
-	// next[state*classes+class]; the top bit says that the new state ends a word.
+	// bytes are the traits of a byte; the top bit marks a digit.
+	bytes [256]traits
+	// sieve: words are sorted into eight buckets, and matched by their last eight
+	// bytes. Bit 8*k+n of sieve[c] says that c is byte k of those of a word in
+	// bucket n; what stands before a shorter word may be anything.
+	sieve [256]uint64
+	// begin says where nothing has to stand before a word.
+	begin uint64
+
+	class [256]uint8 // 0: in no word
+	// next[state*classes+class]
 	next    []uint16
 	ends    []traits
 	classes int
 }
 
-const endsWord = 1 << 15
+const isDigitBit = 1 << 31
 
 func newScanner(fields []string) *scanner {
 	sc := &scanner{}
@@ -65,28 +80,52 @@ func newScanner(fields []string) *scanner {
 		words[foldASCII(f)] |= wordField
 	}
 	sc.classify(words)
+	sc.sift(words)
 	sc.build(words)
 	return sc
 }
 
 func (sc *scanner) classify(words map[string]traits) {
-	sc.classes = 1 // class 0: every byte no word holds
-	var class [256]uint32
+	sc.classes = 1
 	for w := range words {
 		for i := 0; i < len(w); i++ {
-			if class[w[i]] == 0 {
-				class[w[i]] = uint32(sc.classes)
+			if sc.class[w[i]] == 0 {
+				sc.class[w[i]] = uint8(sc.classes)
 				sc.classes++
 			}
 		}
 	}
 	for c := 0; c < 256; c++ {
 		b := byte(c)
-		v := class[lower(b)]
-		if b >= '0' && b <= '9' {
-			v |= 1 << 8
+		sc.class[c] = sc.class[lower(b)]
+		sc.bytes[c] = byteTraits(b)
+		if isDigit(b) {
+			sc.bytes[c] |= isDigitBit
 		}
-		sc.bytes[c] = v | uint32(byteTraits(b))<<9
+	}
+}
+
+// sift fills the sieve. Words of about one length share a bucket, because a
+// short one opens its places to everything.
+func (sc *scanner) sift(words map[string]traits) {
+	list := slices.SortedFunc(maps.Keys(words), func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
+	})
+	for i, w := range list {
+		bucket := uint64(1) << (i * 8 / len(list))
+		w = w[max(0, len(w)-8):]
+		open := 8 - len(w)
+		for k := range open {
+			sc.begin |= bucket << (8 * k)
+			for c := range sc.sieve {
+				sc.sieve[c] |= bucket << (8 * k)
+			}
+		}
+		for k := range len(w) {
+			at := bucket << (8 * (open + k))
+			sc.sieve[w[k]] |= at
+			sc.sieve[upper(w[k])] |= at
+		}
 	}
 }
 
@@ -127,7 +166,7 @@ func (sc *scanner) build(words map[string]traits) {
 	for w, t := range words {
 		at := 0
 		for i := 0; i < len(w); i++ {
-			c := int(sc.bytes[w[i]] & 0xff)
+			c := int(sc.class[w[i]])
 			to := int(sc.next[at*sc.classes+c])
 			if to == 0 {
 				to = grow()
@@ -160,38 +199,31 @@ func (sc *scanner) build(words map[string]traits) {
 			queue = append(queue, int(*cell))
 		}
 	}
-	for i, to := range sc.next {
-		if sc.ends[to] != 0 {
-			sc.next[i] = to | endsWord
-		}
-	}
 }
 
 // scan reads s once; digits is the number of its decimal digits.
 func (sc *scanner) scan(s []byte) (t traits, digits int) {
-	var bits, state, seen uint32
-	classes := uint32(sc.classes)
-	next := sc.next
+	var seen uint64
+	words := sc.begin
 	for _, b := range s {
 		v := sc.bytes[b]
-		bits |= v
-		digits += int(v >> 8 & 1)
-		step := uint32(next[(state&^endsWord)*classes+v&0xff])
-		state = step
-		seen |= step
+		t |= v
+		digits += int(v >> 31)
+		words = (words<<8 | 0xff) & sc.sieve[b]
+		seen |= words
 	}
-	t = traits(bits >> 9)
-	if seen&endsWord != 0 {
+	t &^= isDigitBit
+	if seen>>56 != 0 {
 		t |= sc.words(s)
 	}
 	return t, digits
 }
 
-// words says which words s holds, once scan has seen that it holds one.
+// words says which words s holds.
 func (sc *scanner) words(s []byte) (t traits) {
 	state := 0
 	for _, b := range s {
-		state = int(sc.next[state*sc.classes+int(sc.bytes[b]&0xff)] &^ endsWord)
+		state = int(sc.next[state*sc.classes+int(sc.class[b])])
 		t |= sc.ends[state]
 	}
 	return t
@@ -236,6 +268,13 @@ func isOTP(s []byte) bool {
 func lower(b byte) byte {
 	if b >= 'A' && b <= 'Z' {
 		return b + 'a' - 'A'
+	}
+	return b
+}
+
+func upper(b byte) byte {
+	if b >= 'a' && b <= 'z' {
+		return b - ('a' - 'A')
 	}
 	return b
 }

@@ -87,6 +87,7 @@ var (
 type kids = map[string]*node
 
 type kid struct {
+	head uint64 // of the name; see headOf
 	name string
 	node *node
 }
@@ -101,7 +102,7 @@ func (n *node) buildIndex() {
 		for len(n.index) <= len(name) {
 			n.index = append(n.index, nil)
 		}
-		n.index[len(name)] = append(n.index[len(name)], kid{name, child})
+		n.index[len(name)] = append(n.index[len(name)], kid{headOf([]byte(name)), name, child})
 	}
 	for _, child := range n.kids {
 		child.buildIndex()

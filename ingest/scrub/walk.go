@@ -2,9 +2,9 @@ package scrub
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
-	"math/bits"
+
+	"breakwater/schemas"
 )
 
 // Bounds of one payload.
@@ -103,62 +103,43 @@ func (w *walker) space() {
 	}
 }
 
-// stringEnd is the offset of the closing quote of the string that opens at i.
-// It reads eight bytes at a time.
+// stringEnd is the offset behind the string that opens at i, its closing
+// quote included.
 func (w *walker) stringEnd(i int) int {
-	const ones = 0x0101010101010101
-	j := i + 1
-	for j+8 <= len(w.buf) {
-		x := binary.LittleEndian.Uint64(w.buf[j:])
-		quotes, slashes := x^ones*'"', x^ones*'\\'
-		// The lowest set bit marks the first byte that is one of the two.
-		found := ((quotes-ones)&^quotes | (slashes-ones)&^slashes) & (ones * 0x80)
-		if found == 0 {
-			j += 8
-			continue
-		}
-		j += bits.TrailingZeros64(found) / 8
-		if w.buf[j] == '"' {
-			return j
-		}
-		j += 2 // the escaped character can be no end
-	}
-	for ; j < len(w.buf); j++ {
-		switch w.buf[j] {
-		case '"':
-			return j
-		case '\\':
-			j++
-		}
-	}
-	return len(w.buf) - 1 // not in valid JSON
+	end, _ := schemas.SkipString(w.buf, i)
+	return end
 }
 
 // skip moves past the value at pos.
 func (w *walker) skip() {
-	depth := 0
-	for w.pos < len(w.buf) {
-		switch w.buf[w.pos] {
+	b, i := w.buf, w.pos
+	switch b[i] {
+	case '"':
+		w.pos = w.stringEnd(i)
+		return
+	case '{', '[':
+	default:
+		for i < len(b) && !endsScalar(b[i]) {
+			i++
+		}
+		w.pos = i
+		return
+	}
+	for depth := 0; i < len(b); {
+		switch b[i] {
 		case '"':
-			w.pos = w.stringEnd(w.pos) + 1
+			i = w.stringEnd(i)
+			continue
 		case '{', '[':
 			depth++
-			w.pos++
 		case '}', ']':
 			depth--
-			w.pos++
-		case ',', ':', ' ', '\t', '\r', '\n':
-			w.pos++
-			continue
-		default:
-			for w.pos < len(w.buf) && !endsScalar(w.buf[w.pos]) {
-				w.pos++
-			}
 		}
-		if depth <= 0 {
-			return
+		if i++; depth == 0 {
+			break
 		}
 	}
+	w.pos = i
 }
 
 func endsScalar(c byte) bool { return c == ',' || c == '}' || c == ']' || c == ':' || c <= ' ' }
@@ -189,7 +170,7 @@ func (w *walker) dispatch(n *node, f field) {
 	switch c {
 	case '"':
 		start := w.pos
-		w.pos = w.stringEnd(start) + 1
+		w.pos = w.stringEnd(start)
 		w.str(n, f, start, w.pos)
 	case '{', '[':
 		if f.rule >= 0 || len(w.rules.custom) > 0 && w.takesWhole(n, c) {
