@@ -52,7 +52,7 @@ type Destination struct {
 	now       func() time.Time
 	request   *http.Request       // what each one begins as
 	constant  map[string][]string // headers that are the same for all
-	transport *relay.Transport
+	transport *http.Transport
 }
 
 var (
