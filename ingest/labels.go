@@ -214,19 +214,20 @@ func (s *NewestSlots) forget(value string) {
 
 // Seen remembers hashes of what was already counted, in bounded memory: two
 // generations of at most n each, so the newest n are always known and about
-// 2n at most are held (some 20 bytes each). Not safe for concurrent use.
-type Seen struct {
+// 2n at most are held (some 20 bytes each for hashes of 64 bits, 30 for 128). Not
+// safe for concurrent use.
+type Seen[H comparable] struct {
 	n        int
-	young    map[uint64]struct{}
-	old      map[uint64]struct{}
+	young    map[H]struct{}
+	old      map[H]struct{}
 	Rotation int // how often a generation was forgotten
 }
 
 // NewSeen remembers at least the newest n hashes.
-func NewSeen(n int) *Seen { return &Seen{n: max(n, 1), young: map[uint64]struct{}{}} }
+func NewSeen[H comparable](n int) *Seen[H] { return &Seen[H]{n: max(n, 1), young: map[H]struct{}{}} }
 
 // Has tells whether the hash was added and is still remembered.
-func (s *Seen) Has(h uint64) bool {
+func (s *Seen[H]) Has(h H) bool {
 	if _, ok := s.young[h]; ok {
 		return true
 	}
@@ -236,13 +237,13 @@ func (s *Seen) Has(h uint64) bool {
 
 // Add remembers a hash and tells whether it was new. What is asked for again
 // stays remembered longest.
-func (s *Seen) Add(h uint64) (fresh bool) {
+func (s *Seen[H]) Add(h H) (fresh bool) {
 	if _, ok := s.young[h]; ok {
 		return false
 	}
 	_, known := s.old[h]
 	if len(s.young) >= s.n {
-		s.old, s.young = s.young, make(map[uint64]struct{}, s.n/4)
+		s.old, s.young = s.young, make(map[H]struct{}, s.n/4)
 		s.Rotation++
 	}
 	s.young[h] = struct{}{}
@@ -250,12 +251,12 @@ func (s *Seen) Add(h uint64) (fresh bool) {
 }
 
 // Len is how many hashes are held.
-func (s *Seen) Len() int { return len(s.young) + len(s.old) }
+func (s *Seen[H]) Len() int { return len(s.young) + len(s.old) }
 
 // Hashes are all hashes held, the older generation first; feeding them to Add
 // in this order restores the memory.
-func (s *Seen) Hashes() []uint64 {
-	all := make([]uint64, 0, s.Len())
+func (s *Seen[H]) Hashes() []H {
+	all := make([]H, 0, s.Len())
 	for h := range s.old {
 		if _, twice := s.young[h]; !twice {
 			all = append(all, h)

@@ -75,7 +75,7 @@ func TestNewestSlotsSurviveForgedNames(t *testing.T) {
 }
 
 func TestSeenForgetsOldestFirst(t *testing.T) {
-	s := NewSeen(100)
+	s := NewSeen[uint64](100)
 	for h := range uint64(1000) {
 		if !s.Add(h) {
 			t.Fatalf("%d is new and was taken for known", h)
@@ -92,7 +92,7 @@ func TestSeenForgetsOldestFirst(t *testing.T) {
 	if s.Len() > 200 || s.Has(0) {
 		t.Errorf("%d hashes held; the first known: %t", s.Len(), s.Has(0))
 	}
-	r := NewSeen(100)
+	r := NewSeen[uint64](100)
 	for _, h := range s.Hashes() {
 		r.Add(h)
 	}

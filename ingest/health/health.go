@@ -36,7 +36,7 @@ type Health struct {
 
 	mu       sync.Mutex
 	projects map[string]*project
-	seen     *ingest.Seen
+	seen     *ingest.Seen[uint64]
 	seed     uint64 // of the hashes in seen
 	salt     uint64 // of user ids, new every day
 	day      int64
@@ -61,7 +61,7 @@ func New(cfg Config, reg prometheus.Registerer) *Health {
 		cfg.Now = time.Now
 	}
 	h := &Health{
-		cfg: cfg, m: newMetrics(reg), projects: map[string]*project{}, seen: ingest.NewSeen(cfg.MaxSeen),
+		cfg: cfg, m: newMetrics(reg), projects: map[string]*project{}, seen: ingest.NewSeen[uint64](cfg.MaxSeen),
 		seed: rand.Uint64(), salt: rand.Uint64(),
 	}
 	reg.MustRegister(h)

@@ -60,8 +60,8 @@ func (p *project) logPoor(v *Vitals, r *report, e *schemas.Vital) {
 	line := v.cfg.Log.Info().Str("project", p.name).Str("vital", specs[r.vital].name).Float64("value", r.value).
 		Str("environment", r.env).Str("release", r.release).Str("route", r.route).Str("device", r.device).
 		Str("navigation_type", navTypes[r.nav])
-	if r.trace != "" {
-		line = line.Str("trace_id", r.trace)
+	if id := r.trace.String(); id != "" {
+		line = line.Str("trace_id", id)
 	}
 	var fields map[string]json.RawMessage
 	if len(e.Attribution) > 0 && json.Unmarshal(e.Attribution, &fields) == nil {

@@ -30,7 +30,7 @@ func (v *Vitals) Plan(b *ingest.Batch, q *ingest.Ballot) {
 		for i := range bc.Vitals {
 			e := &bc.Vitals[i]
 			k, known := lookup(e.Name)
-			if !known || e.ID == "" || v.ours(&report{observation: observation{project: p, vital: k}}, e.ID) {
+			if !known || e.ID == "" || v.ours(&report{observation: observation{labels: labels{project: p}, vital: k}}, e.ID) {
 				continue
 			}
 			q.Add(e, ingest.Step{Kind: ingest.StepOwner, After: ingest.Always, Key: ownerKey(p.name, k, e.ID)})
@@ -43,7 +43,8 @@ func (v *Vitals) ours(r *report, id string) bool {
 	key := v.key(r, id)
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.table.entries[key] != nil || v.table.seen.Has(key)
+	_, waits := v.table.index[key]
+	return waits || v.table.seen.Has(key)
 }
 
 // ownerKey is an id's name for all gateways.
@@ -91,16 +92,13 @@ type message struct {
 	Route   string  `json:"route"`
 	Device  string  `json:"device"`
 	Trace   string  `json:"trace,omitempty"`
-	Sent    int64   `json:"sent,omitempty"` // nanoseconds
+	Sent    int64   `json:"sent_us,omitempty"` // as entry.sent
 }
 
 func encodeMessage(r *report, id string) []byte {
 	m := message{
 		Project: r.project.name, Vital: specs[r.vital].name, ID: id, Nav: r.nav, Value: r.value, Delta: r.delta,
-		Env: r.env, Release: r.release, Route: r.route, Device: r.device, Trace: r.trace,
-	}
-	if !r.sent.IsZero() {
-		m.Sent = r.sent.UnixNano()
+		Env: r.env, Release: r.release, Route: r.route, Device: r.device, Trace: r.trace.String(), Sent: r.sent,
 	}
 	raw, _ := json.Marshal(m) // finite numbers and texts: cannot fail
 	return raw
@@ -119,13 +117,10 @@ func (v *Vitals) Take(raw []byte) {
 		return
 	}
 	now := v.cfg.Now()
-	r := report{delta: m.Delta, observation: observation{
-		project: p, vital: k, nav: m.Nav, value: m.Value, route: m.Route, device: m.Device, trace: traceID(m.Trace),
+	r := report{delta: m.Delta, sent: m.Sent, observation: observation{
+		labels: labels{project: p, route: m.Route, device: m.Device}, vital: k, nav: m.Nav, value: m.Value, trace: traceID(m.Trace),
 	}}
 	r.nav = min(r.nav, uint8(len(navTypes)-1))
 	r.env, r.release = p.slots(ingest.CleanLabel(m.Env, maxEnvironment), ingest.CleanLabel(m.Release, maxRelease), now)
-	if m.Sent != 0 {
-		r.sent = time.Unix(0, m.Sent)
-	}
 	observeAll(v.settle(&r, m.ID, now, nil), now)
 }

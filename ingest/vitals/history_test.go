@@ -15,7 +15,7 @@ func TestTiles(t *testing.T) {
 	v.projects.Store(&map[string]*project{"shop": p})
 	see := func(device string, values ...float64) {
 		for _, x := range values {
-			o := observation{vital: lcp, device: device, value: x}
+			o := observation{vital: lcp, labels: labels{device: device}, value: x}
 			p.remember(&o, specs[lcp].rate(x), now)
 		}
 	}

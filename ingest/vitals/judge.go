@@ -1,6 +1,7 @@
 package vitals
 
 import (
+	"encoding/hex"
 	"strings"
 	"time"
 
@@ -10,9 +11,11 @@ import (
 
 // page is what all entries of a beacon share.
 type page struct {
-	env, release, device, os, trace string
-	route                           string // of entries that name no page of their own
-	path                            string // of the page that sent the beacon, "" when unknown
+	env, release, device, os string
+	trace                    trace
+	sent                     int64
+	route                    string // of entries that name no page of their own
+	path                     string // of the page that sent the beacon, "" when unknown
 }
 
 const (
@@ -22,7 +25,7 @@ const (
 
 // page reads the beacon's frame: labels bounded by slots, the page's route.
 func (v *Vitals) page(p *project, req *ingest.Request, b *schemas.Beacon, rule ingest.ReleaseRule, c client, now time.Time) page {
-	g := page{trace: traceID(b.TraceID), device: deviceOf(b.Device, c), os: c.os}
+	g := page{trace: traceID(b.TraceID), sent: micros(b.SentAt), device: deviceOf(b.Device, c), os: c.os}
 	if b.OS != "" {
 		g.os = osName(b.OS)
 	}
@@ -60,16 +63,16 @@ func (v *Vitals) page(p *project, req *ingest.Request, b *schemas.Beacon, rule i
 }
 
 // traceID keeps only what is a trace id: it goes into exemplars.
-func traceID(s string) string {
-	if len(s) != 32 {
-		return ""
+func traceID(s string) (t trace) {
+	if len(s) != 2*len(t) {
+		return trace{}
 	}
-	for i := range len(s) {
-		if c := s[i]; !isDigit(c) && (c|0x20 < 'a' || c|0x20 > 'f') {
-			return ""
-		}
+	var text [2 * len(t)]byte
+	copy(text[:], s)
+	if _, err := hex.Decode(t[:], text[:]); err != nil {
+		return trace{}
 	}
-	return strings.Clone(s)
+	return t
 }
 
 // judge validates one entry. ok tells that the report counts; fine that the
@@ -107,9 +110,9 @@ func (v *Vitals) judge(p *project, set *settings, b *schemas.Beacon, e *schemas.
 		p.reject(k, reason)
 		return r, false, fine
 	}
-	r = report{sent: b.SentAt, observation: observation{
-		project: p, vital: k, nav: nav, value: e.Value / specs[k].div,
-		env: g.env, release: g.release, route: g.route, device: g.device, trace: g.trace,
+	r = report{sent: g.sent, observation: observation{
+		labels: labels{project: p, env: g.env, release: g.release, route: g.route, device: g.device},
+		vital:  k, nav: nav, value: e.Value / specs[k].div, trace: g.trace,
 	}}
 	if k >= webVitals {
 		r.device = g.os

@@ -111,7 +111,7 @@ func (p *project) observe(o *observation, now time.Time) {
 	}
 	trace := ""
 	if rating == poor {
-		trace = o.trace
+		trace = o.trace.String()
 	}
 	c.hist[o.vital].add(o.value, trace)
 	c.ratings[o.vital][rating].add(1, "")

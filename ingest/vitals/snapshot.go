@@ -1,6 +1,7 @@
 package vitals
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -13,13 +14,13 @@ import (
 )
 
 // snapshot is what survives a graceful stop: what waits, and what was already
-// observed. Keys are hashes, so the seed goes along.
+// observed. Keys are hashes, so the seeds go along.
 type snapshot struct {
 	Version int            `json:"version"`
-	Seed    uint64         `json:"seed"`
+	Seed    [2]uint64      `json:"seed"`
 	Waiting []waiting      `json:"waiting"`
 	Pages   []snapshotPage `json:"pages,omitempty"`
-	Seen    []byte         `json:"seen"` // little-endian hashes, oldest generation first
+	Seen    []byte         `json:"seen"` // keys, their halves little-endian, oldest generation first
 	// Releases are those that have a label, or had one, by project.
 	Releases map[string]snapshotReleases `json:"releases,omitempty"`
 }
@@ -32,7 +33,7 @@ type snapshotReleases struct {
 type waiting struct {
 	Project string    `json:"project"`
 	Vital   string    `json:"vital"`
-	Key     uint64    `json:"key"`
+	Key     key       `json:"key"`
 	Nav     string    `json:"nav"`
 	Sentry  bool      `json:"sentry,omitempty"`
 	Value   float64   `json:"value"`
@@ -43,8 +44,8 @@ type waiting struct {
 	Trace   string    `json:"trace,omitempty"`
 	First   time.Time `json:"first"`
 	Last    time.Time `json:"last"`
-	Sent    time.Time `json:"sent,omitzero"`
-	Steps   []float64 `json:"steps,omitempty"` // pairs
+	Sent    int64     `json:"sent,omitempty"`  // microseconds
+	Steps   []float64 `json:"steps,omitempty"` // pairs, oldest first
 }
 
 type snapshotPage struct {
@@ -54,19 +55,25 @@ type snapshotPage struct {
 	Last    time.Time `json:"last"`
 }
 
-const snapshotVersion = 1
+const (
+	snapshotVersion = 2
+	keySize         = 16 // bytes
+)
 
 // Save writes what waits to settle and what was observed. Call it when no more
 // requests come in; what it wrote must then not be Flushed too.
 func (v *Vitals) Save(w io.Writer) error {
 	v.mu.Lock()
 	s := snapshot{Version: snapshotVersion, Seed: v.seed}
-	for e := v.table.age.age.next; e != &v.table.age; e = e.age.next {
+	t := v.table
+	for n := t.at(0).age.next; n != 0; n = t.at(n).age.next {
+		e, l := t.at(n), t.labels.sets[t.at(n).labels].labels
 		o := waiting{
-			Project: e.project.name, Vital: specs[e.vital].name, Key: e.key, Nav: navTypes[e.nav], Sentry: e.sentry, Value: e.value,
-			Env: e.env, Release: e.release, Route: e.route, Device: e.device, Trace: e.trace, First: e.first, Last: e.last, Sent: e.sent,
+			Project: l.project.name, Vital: specs[e.vital].name, Key: e.key, Nav: navTypes[e.nav], Sentry: e.sentry, Value: e.value,
+			Env: l.env, Release: l.release, Route: l.route, Device: l.device, Trace: e.trace.String(),
+			First: t.base.Add(e.first), Last: t.base.Add(e.last), Sent: e.sent,
 		}
-		for _, st := range e.steps {
+		for _, st := range t.steps.list(e.steps, nil) {
 			o.Steps = append(o.Steps, st.from, st.to)
 		}
 		s.Waiting = append(s.Waiting, o)
@@ -74,8 +81,9 @@ func (v *Vitals) Save(w io.Writer) error {
 	for p, last := range v.pages {
 		s.Pages = append(s.Pages, snapshotPage{p.project.name, p.release, specs[p.vital].name, last})
 	}
-	for _, h := range v.table.seen.Hashes() {
-		s.Seen = binary.LittleEndian.AppendUint64(s.Seen, h)
+	s.Seen = make([]byte, 0, keySize*t.seen.Len())
+	for _, k := range t.seen.Hashes() {
+		s.Seen = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(s.Seen, k[0]), k[1])
 	}
 	v.mu.Unlock()
 	s.Releases = map[string]snapshotReleases{}
@@ -98,7 +106,7 @@ func (v *Vitals) Load(r io.Reader) error {
 	if err := json.NewDecoder(r).Decode(&s); err != nil {
 		return fmt.Errorf("reading the vitals snapshot: %w", err)
 	}
-	if s.Version != snapshotVersion || len(s.Seen)%8 != 0 {
+	if s.Version != snapshotVersion || len(s.Seen)%keySize != 0 {
 		return fmt.Errorf("reading the vitals snapshot: version %d is not %d, or it is cut", s.Version, snapshotVersion)
 	}
 	for _, o := range s.Waiting {
@@ -113,36 +121,37 @@ func (v *Vitals) Load(r io.Reader) error {
 		p.releases.Restore(r.Former, r.Values)
 		p.mu.Unlock()
 	}
-	entries := make([]*entry, 0, len(s.Waiting))
-	for _, o := range s.Waiting {
-		k, _ := lookup(o.Vital)
-		p := v.project(o.Project)
-		e := &entry{key: o.Key, first: o.First, last: o.Last, sent: o.Sent, observation: observation{
-			project: p, vital: k, nav: navType(o.Nav), sentry: o.Sentry, value: o.Value,
-			route: o.Route, device: o.Device, trace: traceID(o.Trace),
-		}}
-		e.env, e.release = p.slots(o.Env, o.Release, now)
-		for i := 0; i < len(o.Steps); i += 2 {
-			e.steps = append(e.steps, step{o.Steps[i], o.Steps[i+1]})
-		}
-		entries = append(entries, e)
-	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if len(v.table.entries) > 0 || v.table.seen.Len() > 0 {
+	t := v.table
+	if t.waiting() > 0 || t.seen.Len() > 0 {
 		return errors.New("reading the vitals snapshot: this recorder has already recorded")
 	}
 	v.seed = s.Seed
-	for _, e := range entries {
-		v.table.entries[e.key] = e
-		v.table.pushAge(e)
+	var numbers []uint32
+	for _, o := range s.Waiting {
+		if _, twice := t.index[o.Key]; twice {
+			continue
+		}
+		k, _ := lookup(o.Vital)
+		l := labels{project: v.project(o.Project), route: o.Route, device: o.Device}
+		l.env, l.release = l.project.slots(o.Env, o.Release, now)
+		n := t.add(&entry{
+			key: o.Key, value: o.Value, first: o.First.Sub(t.base), last: o.Last.Sub(t.base), sent: o.Sent,
+			trace: traceID(o.Trace), vital: k, nav: navType(o.Nav), sentry: o.Sentry,
+		}, &l)
+		for i := 0; i < min(len(o.Steps), 2*maxSteps); i += 2 {
+			t.at(n).steps = t.steps.push(t.at(n).steps, step{o.Steps[i], o.Steps[i+1]})
+		}
+		t.pushAge(n)
+		numbers = append(numbers, n)
 	}
-	slices.SortStableFunc(entries, func(a, b *entry) int { return a.last.Compare(b.last) })
-	for _, e := range entries {
-		v.table.pushQuiet(e)
+	slices.SortStableFunc(numbers, func(a, b uint32) int { return cmp.Compare(t.at(a).last, t.at(b).last) })
+	for _, n := range numbers {
+		t.pushQuiet(n)
 	}
-	for i := 0; i < len(s.Seen); i += 8 {
-		v.table.seen.Add(binary.LittleEndian.Uint64(s.Seen[i:]))
+	for i := 0; i < len(s.Seen); i += keySize {
+		t.seen.Add(key{binary.LittleEndian.Uint64(s.Seen[i:]), binary.LittleEndian.Uint64(s.Seen[i+8:])})
 	}
 	for _, p := range s.Pages {
 		if k, ok := lookup(p.Vital); ok {

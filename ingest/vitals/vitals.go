@@ -2,6 +2,7 @@ package vitals
 
 import (
 	"context"
+	"encoding/binary"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -26,7 +27,7 @@ type Vitals struct {
 	segments *lru.Cache[string, string] // span id of a page load → what it is called
 
 	mu    sync.Mutex
-	seed  uint64
+	seed  [2]uint64
 	table *table
 	pages map[scope]time.Time // when a beacon of this scope was seen last
 
@@ -39,7 +40,7 @@ var _ ingest.Recorder = (*Vitals)(nil)
 // if there is a snapshot, and Run.
 func New(cfg Config, reg prometheus.Registerer) *Vitals {
 	cfg = cfg.withDefaults()
-	v := &Vitals{cfg: cfg, clients: newClients(), seed: rand.Uint64(), table: newTable(cfg.MaxSeen), pages: map[scope]time.Time{}}
+	v := &Vitals{cfg: cfg, clients: newClients(), seed: [2]uint64{rand.Uint64(), rand.Uint64()}, table: newTable(cfg.MaxSeen, cfg.Now()), pages: map[scope]time.Time{}}
 	pages := cfg.Pages
 	if pages == nil {
 		pages = reg
@@ -92,7 +93,7 @@ func (v *Vitals) project(name string) *project {
 func (v *Vitals) Pending() int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return len(v.table.entries)
+	return v.table.waiting()
 }
 
 // Run settles what is due, once a second, until ctx ends. What still waits
@@ -128,18 +129,18 @@ func (v *Vitals) Tick(now time.Time) {
 func (v *Vitals) Flush() {
 	now := v.cfg.Now()
 	v.mu.Lock()
-	var done []*entry
-	for e := v.table.quietest(); e != nil; e = v.table.quietest() {
-		done = append(done, e)
+	var done []observation
+	for v.table.waiting() > 0 {
+		done = v.table.quietest(done)
 	}
 	done = v.decide(done, now)
 	v.mu.Unlock()
 	observeAll(done, now)
 }
 
-func observeAll(done []*entry, now time.Time) {
-	for _, e := range done {
-		e.project.observe(&e.observation, now)
+func observeAll(done []observation, now time.Time) {
+	for i := range done {
+		done[i].project.observe(&done[i], now)
 	}
 }
 
@@ -157,14 +158,15 @@ type scope struct {
 }
 
 // decide drops what a beacon supersedes. The caller holds mu.
-func (v *Vitals) decide(done []*entry, now time.Time) []*entry {
+func (v *Vitals) decide(done []observation, now time.Time) []observation {
 	kept := done[:0]
-	for _, e := range done {
-		if e.sentry && v.superseded(&e.observation, now) {
-			e.project.reject(e.vital, reasonSuperseded)
+	for i := range done {
+		o := &done[i]
+		if o.sentry && v.superseded(o, now) {
+			o.project.reject(o.vital, reasonSuperseded)
 			continue
 		}
-		kept = append(kept, e)
+		kept = append(kept, *o)
 	}
 	return kept
 }
@@ -198,7 +200,8 @@ func (v *Vitals) record(req *ingest.Request, b *schemas.Beacon, c client) (used 
 	now := v.cfg.Now()
 	page := v.page(p, req, b, rule, c, now)
 	wrong := inconsistent(b.Vitals)
-	var early []*entry
+	var room [2]observation
+	early := room[:0]
 	for i := range b.Vitals {
 		e := &b.Vitals[i]
 		r, ok, fine := v.judge(p, set, b, e, &page, wrong)
@@ -228,7 +231,7 @@ const SourceSentry = "sentry"
 
 // settle puts a report where it belongs: observed at once, waiting, or late.
 // Entries that have to go early to make room are added to early.
-func (v *Vitals) settle(r *report, id string, now time.Time, early []*entry) []*entry {
+func (v *Vitals) settle(r *report, id string, now time.Time, early []observation) []observation {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if r.vital < webVitals && !r.sentry {
@@ -240,21 +243,23 @@ func (v *Vitals) settle(r *report, id string, now time.Time, early []*entry) []*
 			r.project.reject(r.vital, reasonSuperseded)
 			return early
 		}
-		return append(early, &entry{observation: r.observation})
+		return append(early, r.observation)
 	case r.vital >= webVitals:
 		if !v.table.seen.Add(v.key(r, id)) {
 			return early
 		}
-		return append(early, &entry{observation: r.observation})
+		return append(early, r.observation)
 	}
 	r.key = v.key(r, id)
 	if v.table.put(r, now) {
 		r.project.late[r.vital].Inc()
 		return early
 	}
-	if len(v.table.entries) > v.cfg.MaxPending {
+	if v.table.waiting() > v.cfg.MaxPending {
 		v.m.early.Inc()
-		return append(early, v.decide([]*entry{v.table.quietest()}, now)...)
+		n := len(early)
+		early = v.table.quietest(early)
+		return append(early[:n], v.decide(early[n:], now)...)
 	}
 	return early
 }
@@ -266,20 +271,21 @@ func (v *Vitals) note(s scope, now time.Time) {
 	v.pages[s] = now
 }
 
-// key is the identity of a page view's vital. 64 bits are enough: with a million
-// ids remembered, one in ten million would be taken for another. The seed keeps
-// a stranger from choosing collisions.
-func (v *Vitals) key(r *report, id string) uint64 {
+// key is the identity of a page view's vital. The seeds keep a stranger from
+// choosing ids that are taken for others.
+func (v *Vitals) key(r *report, id string) key {
 	var buf [192]byte
-	b := append(buf[:0], r.project.name...)
+	b := append(buf[:8], r.project.name...)
 	b = append(b, 0, byte(r.vital))
 	if r.sentry {
 		b = append(b, 's')
 	}
 	b = append(b, 0)
 	b = append(b, id...)
-	for s := v.seed; s != 0; s >>= 8 {
-		b = append(b, byte(s))
+	var k key
+	for i, seed := range v.seed {
+		binary.LittleEndian.PutUint64(b, seed)
+		k[i] = xxhash.Sum64(b)
 	}
-	return xxhash.Sum64(b)
+	return k
 }
