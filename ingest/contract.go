@@ -120,7 +120,8 @@ type Request struct {
 	// Header are the request's headers, for client hints and the like. Cookie
 	// and Authorization have been removed.
 	Header http.Header
-	// Query are the request's query parameters.
+	// Query are the request's query parameters. Requests share it: it must not be
+	// changed.
 	Query map[string][]string
 	// Method is GET or POST.
 	Method string

@@ -304,9 +304,7 @@ func (d *door) newRequest(c echo.Context, v *visit, ep *Endpoint) *Request {
 		UserAgent: r.UserAgent(), Origin: originOf(r.Header), Header: r.Header,
 		ctx: r.Context(), config: &d.settings.Config, spiller: d.opts.Spiller, memory: d.memory, Canary: v.canary != "",
 	}
-	if r.URL.RawQuery != "" {
-		req.Query, _ = url.ParseQuery(r.URL.RawQuery) // pairs that cannot be read are skipped
-	}
+	req.Query = d.queries.read(r.URL.RawQuery)
 	if names := c.ParamNames(); len(names) > 0 {
 		values := c.ParamValues()
 		req.Params = req.params[:0]

@@ -19,18 +19,17 @@ import (
 	"breakwater/schemas"
 )
 
-// middleware is what every request passes before its route is looked up. It is
-// one function that calls the steps in their order: the router builds its
-// chain anew for each request, so steps of their own would cost an allocation
-// each.
-func (d *door) middleware(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		d.observe(c, next) // first in and last out: counts and logs every answer, whoever gave it
-		return nil
-	}
+// serve answers one request. It does what the router's own ServeHTTP does, with
+// our steps called one after the other: the router builds a chain of them anew
+// for each request, which costs an allocation for each.
+func (d *door) serve(w http.ResponseWriter, r *http.Request) {
+	c := d.echo.AcquireContext()
+	c.Reset(r, w)
+	d.observe(c) // first in and last out: counts and logs every answer, whoever gave it
+	d.echo.ReleaseContext(c)
 }
 
-// prepare is what comes between observing and the route.
+// prepare is what every request passes between observing and the route.
 func (d *door) prepare(c echo.Context) error {
 	cors(c)                               // before anything can fail: errors need these headers most
 	if err := d.deadline(c); err != nil { // the clock runs before the first byte of the body is asked for
@@ -69,7 +68,7 @@ func visitOf(c echo.Context) *visit { return c.Response().Writer.(*visit) }
 // observe begins the visit and, when the answer is written, counts it and
 // writes one line: refusals at info (a bounded number each second), the rest
 // at debug. Never a payload, never a query: it holds the key.
-func (d *door) observe(c echo.Context, next echo.HandlerFunc) {
+func (d *door) observe(c echo.Context) {
 	v := visits.Get().(*visit)
 	now := d.opts.Now()
 	*v = visit{ResponseWriter: c.Response().Writer, id: newID(now), start: now, endpoint: "none"}
@@ -78,7 +77,7 @@ func (d *door) observe(c echo.Context, next echo.HandlerFunc) {
 		canaryHeaders(c.Response().Header())
 	}
 	d.metrics.inFlight.Inc()
-	if err := d.rescue(c, next); err != nil {
+	if err := d.rescue(c); err != nil {
 		d.respondError(err, c)
 	}
 	d.metrics.inFlight.Dec()
@@ -125,7 +124,7 @@ func (d *door) line(v *visit, status int, took time.Duration) {
 
 // rescue answers 500 for what panicked outside the guarded path of a request:
 // a panic becomes an error here, so that observe still sees an answer.
-func (d *door) rescue(c echo.Context, next echo.HandlerFunc) (err error) {
+func (d *door) rescue(c echo.Context) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = d.panicked(p)
@@ -134,7 +133,8 @@ func (d *door) rescue(c echo.Context, next echo.HandlerFunc) (err error) {
 	if err := d.prepare(c); err != nil {
 		return err
 	}
-	return next(c)
+	d.echo.Router().Find(c.Request().Method, echo.GetPath(c.Request()), c)
+	return c.Handler()(c)
 }
 
 // panicked tells the operator of a fault of ours, and gives the client's answer.

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io/fs"
 	"net"
 	"net/http"
@@ -80,6 +81,7 @@ type Server struct {
 	opts     Options
 	metrics  *metrics
 	memory   *memory
+	queries  queries
 	door     atomic.Pointer[door]
 	http     *http.Server
 	draining atomic.Bool
@@ -111,7 +113,7 @@ func New(opts Options) (*Server, error) {
 	if opts.Registerer == nil {
 		opts.Registerer = prometheus.NewRegistry()
 	}
-	s := &Server{opts: opts, memory: newMemory(), traces: rate.NewLimiter(tracesPerSecond, tracesAtOnce)}
+	s := &Server{opts: opts, memory: newMemory(), queries: queries{seed: maphash.MakeSeed()}, traces: rate.NewLimiter(tracesPerSecond, tracesAtOnce)}
 	var err error
 	if s.metrics, err = newMetrics(opts.Registerer, s.memory); err != nil {
 		return nil, err
@@ -169,7 +171,6 @@ func (d *door) route() {
 	e.IPExtractor = func(r *http.Request) string {
 		return clientAddr(r, d.settings.Config.TrustedProxies).String()
 	}
-	e.Pre(d.middleware)
 	for i := range d.settings.Endpoints {
 		ep := &d.settings.Endpoints[i]
 		d.metrics.open(ep)
@@ -192,7 +193,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.draining.Load() {
 		w.Header().Set("Connection", "close")
 	}
-	s.door.Load().echo.ServeHTTP(w, r)
+	s.door.Load().serve(w, r)
 }
 
 func (s *Server) newHTTP() *http.Server {
