@@ -16,7 +16,21 @@ type metrics struct {
 	inFlight    prometheus.Gauge
 	connections prometheus.Gauge
 	panics      prometheus.Counter
+
+	answers *Known[answer, series]
 }
+
+// answer is a kind of answer, series are where its kind is counted.
+type (
+	answer struct {
+		endpoint, method string
+		code             int
+	}
+	series struct {
+		requests prometheus.Counter
+		duration prometheus.Observer
+	}
+)
 
 // newMetrics registers the listener's metrics; m is what requests hold in memory.
 func newMetrics(reg prometheus.Registerer, m *memory) (*metrics, error) {
@@ -58,6 +72,9 @@ func newMetrics(reg prometheus.Registerer, m *memory) (*metrics, error) {
 			return nil, fmt.Errorf("registering metrics of the public listener: %w", err)
 		}
 	}
+	x.answers = NewKnown(func(a answer) series {
+		return series{x.requests.WithLabelValues(a.endpoint, a.method, codeLabel(a.code)), x.duration.WithLabelValues(a.endpoint)}
+	})
 	return x, nil
 }
 
@@ -71,8 +88,9 @@ func (m *metrics) open(ep *Endpoint) {
 }
 
 func (m *metrics) answered(endpoint, method string, code int, took time.Duration) {
-	m.requests.WithLabelValues(endpoint, methodLabel(method), codeLabel(code)).Inc()
-	m.duration.WithLabelValues(endpoint).Observe(took.Seconds())
+	x := m.answers.Get(answer{endpoint, methodLabel(method), code})
+	x.requests.Inc()
+	x.duration.Observe(took.Seconds())
 }
 
 // methodLabel keeps the label's values few, whatever a stranger calls a method.
