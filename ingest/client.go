@@ -71,10 +71,18 @@ func contains(prefixes []netip.Prefix, a netip.Addr) bool {
 // origin of Referer. Only http and https pages count; "null" and the schemes
 // of app shells (capacitor://, file://) are as good as none.
 func originOf(h http.Header) string {
-	if o := httpOrigin(h.Get("Origin")); o != "" {
+	if o := httpOrigin(headerOf(h, "Origin")); o != "" {
 		return o
 	}
-	return httpOrigin(h.Get("Referer"))
+	return httpOrigin(headerOf(h, "Referer"))
+}
+
+// headerOf is Header.Get for a name in the form that net/http keeps it in.
+func headerOf(h http.Header, name string) string {
+	if v := h[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
 }
 
 func httpOrigin(s string) string {

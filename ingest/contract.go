@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/oklog/ulid/v2"
+
 	"breakwater/schemas"
 )
 
@@ -101,7 +103,7 @@ type Stage interface {
 // Request is who sent what, known before the body is read.
 type Request struct {
 	// ID identifies the request in logs.
-	ID string
+	ID ulid.ULID
 	// Endpoint is the row of the endpoint table: envelope, store, tunnel, vitals, …
 	Endpoint string
 	// Budget is the endpoint's, see Endpoint.Budget.

@@ -82,7 +82,10 @@ func (d *door) receive(c echo.Context, req *Request, ep *Endpoint) (batch *Batch
 	v.sighting.judged(batch)
 	d.account(req, batch, vitals)
 	v.outcome = batch.outcome(vitals)
-	wait := announce(c.Response().Header(), batch.Limits, d.opts.Now())
+	var wait time.Duration
+	if len(batch.Limits) > 0 {
+		wait = announce(c.Response().Header(), batch.Limits, d.opts.Now())
+	}
 	if err != nil {
 		return batch, err
 	}
@@ -299,9 +302,9 @@ func verdict(b *Batch, v vitals, wait time.Duration) error {
 func (d *door) newRequest(c echo.Context, v *visit, ep *Endpoint) *Request {
 	r := c.Request()
 	req := &Request{
-		ID: v.id.String(), Endpoint: ep.Name, Budget: ep.Budget, Method: r.Method, ReceivedAt: v.start,
+		ID: v.id, Endpoint: ep.Name, Budget: ep.Budget, Method: r.Method, ReceivedAt: v.start,
 		ClientIP:  clientAddr(r, d.settings.Config.TrustedProxies),
-		UserAgent: r.UserAgent(), Origin: originOf(r.Header), Header: r.Header,
+		UserAgent: headerOf(r.Header, "User-Agent"), Origin: originOf(r.Header), Header: r.Header,
 		ctx: r.Context(), config: &d.settings.Config, spiller: d.opts.Spiller, memory: d.memory, Canary: v.canary != "",
 	}
 	req.Query = d.queries.read(r.URL.RawQuery)

@@ -26,10 +26,23 @@ func respond(c echo.Context, r Reply, eventID string) error {
 		return c.Blob(status, r.ContentType, r.Body)
 	case r.Empty || status != http.StatusOK:
 		return c.NoContent(status)
-	case eventID == "":
-		return c.Blob(status, echo.MIMEApplicationJSON, []byte("{}"))
 	}
-	return c.Blob(status, echo.MIMEApplicationJSON, []byte(`{"id":"`+eventID+`"}`))
+	c.Response().Header()["Content-Type"] = contentJSON
+	c.Response().WriteHeader(status)
+	_, err := c.Response().Write(appendID(make([]byte, 0, 48), eventID))
+	return err
+}
+
+// contentJSON is a header's value; shared, never changed.
+var contentJSON = []string{echo.MIMEApplicationJSON}
+
+// appendID is the answer to a taken event: its id, where it has one.
+func appendID(b []byte, eventID string) []byte {
+	b = append(b, '{')
+	if eventID != "" {
+		b = append(append(append(b, `"id":"`...), eventID...), '"')
+	}
+	return append(b, '}')
 }
 
 // respondError is the only writer of error answers: {"detail", "causes"},
@@ -118,9 +131,6 @@ func seconds(d time.Duration) string { return strconv.Itoa(max(1, int(math.Ceil(
 // announce writes the limits a client should know, whatever the status, and
 // returns the longest wait.
 func announce(h http.Header, limits []schemas.RateLimit, now time.Time) time.Duration {
-	if len(limits) == 0 {
-		return 0
-	}
 	line, wait := schemas.FormatRateLimits(limits, now)
 	if line != "" {
 		h["X-Sentry-Rate-Limits"] = []string{line}

@@ -195,7 +195,7 @@ func reportBatch(p *ingest.Project, lines map[drop]int, now time.Time) (*ingest.
 	header.SetString("sent_at", now.UTC().Format(time.RFC3339Nano))
 	item := schemas.Item{Header: schemas.NewItemHeader("client_report", "content_type", "application/json"), Payload: schemas.Bytes(raw)}
 	return &ingest.Batch{
-		Request: &ingest.Request{ID: "report", Endpoint: "report", Project: p, ReceivedAt: now},
+		Request: &ingest.Request{Endpoint: "report", Project: p, ReceivedAt: now},
 		Header:  header, Items: []*ingest.Item{ingest.NewItem(item)},
 	}, nil
 }

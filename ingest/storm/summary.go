@@ -71,7 +71,7 @@ func (st *storm) batch(now time.Time) (*ingest.Batch, error) {
 	item := schemas.Item{Header: schemas.NewItemHeader("event", "content_type", "application/json"), Payload: schemas.Bytes(raw)}
 	return &ingest.Batch{
 		Request: &ingest.Request{
-			ID: st.eventID, Endpoint: "storm", Project: st.project, Key: st.publicKey, ReceivedAt: now,
+			Endpoint: "storm", Project: st.project, Key: st.publicKey, ReceivedAt: now,
 		},
 		Header: header, EventID: st.eventID, Items: []*ingest.Item{ingest.NewItem(item)},
 	}, nil
