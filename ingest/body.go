@@ -34,14 +34,20 @@ type wire struct {
 	n     int64
 	limit int64
 	err   error
+	req   *Request
 }
 
+// Read gives the request's processor up while it waits for the network.
 func (w *wire) Read(p []byte) (int, error) {
 	if w.err != nil {
 		return 0, w.err
 	}
+	w.req.Rest()
 	n, err := w.r.Read(p)
 	w.n += int64(n)
+	if late := w.req.Resume(); late != nil && (err == nil || err == io.EOF) { // io.Reader's own word
+		err = late
+	}
 	switch {
 	case w.n > w.limit:
 		w.err = RejectTooLarge
@@ -58,7 +64,7 @@ func openBody(r *http.Request, req *Request, ep *Endpoint) (*body, error) {
 	cfg := req.Settings()
 	b := &req.body
 	*b = body{req: req, size: r.ContentLength, limit: cfg.DecompressedSize, ratio: cfg.CompressionRatio}
-	b.wire = wire{r: r.Body, limit: cfg.RequestSize}
+	b.wire = wire{r: r.Body, limit: cfg.RequestSize, req: req}
 	if ep.Upload {
 		b.wire.limit = max(cfg.RequestSize, cfg.AttachmentSize+cfg.EventSize)
 	}
@@ -82,6 +88,9 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	n, err := b.read(p)
 	b.out += int64(n)
+	if max(b.out, b.wire.n) > heavyBody && !b.req.heavy && err == nil {
+		err = b.req.Work()
+	}
 	switch {
 	case b.out > b.limit:
 		err = RejectTooLarge

@@ -145,6 +145,8 @@ type Request struct {
 	memory   *memory
 	made     int64 // bytes that Make was asked for
 	turn     bool  // it has a turn to make more
+	heavy    bool  // it may take a processor long
+	working  bool  // it has one
 	claims   []Claim
 	reserved int64
 }

@@ -206,11 +206,12 @@ func (r *Request) takeTurn() error {
 	if r.turn || r.memory == nil {
 		return nil
 	}
+	r.Rest()
 	if !r.memory.turn(r.ctx) {
 		return RejectOverload
 	}
 	r.turn = true
-	return nil
+	return r.Work()
 }
 
 // release ends what the request holds; taken says that the sink owns its files.
@@ -219,6 +220,7 @@ func (r *Request) release(taken bool) {
 		r.memory.give(r.reserved)
 		r.reserved = 0
 	}
+	r.Rest()
 	if r.turn {
 		r.memory.endTurn()
 		r.turn = false

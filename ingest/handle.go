@@ -238,6 +238,7 @@ func (d *door) append(ctx context.Context, b *Batch) (taken bool, err error) {
 	if !b.anyAlive() {
 		return false, nil
 	}
+	b.Request.Rest() // for the disk
 	// A batch of several events is several records: upstreams take one event at a time.
 	records, spans := b.records()
 	for n, rec := range records {

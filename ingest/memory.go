@@ -14,9 +14,14 @@ type memory struct {
 	// turns has a place for each request that may make much at a time.
 	turns   chan struct{}
 	waiting atomic.Int64 // for a turn
+	// works has a place for each request that may do long work at a time.
+	works chan struct{}
 }
 
-func newMemory() *memory { return &memory{turns: make(chan struct{}, maxTurns)} }
+func newMemory() *memory {
+	works := works()
+	return &memory{turns: make(chan struct{}, min(maxTurns, cap(works))), works: works}
+}
 
 // Bounds of what is made of a body: some kilobytes of OTLP or Faro, where many
 // records share what they repeat, become megabytes. What one request makes
@@ -26,9 +31,9 @@ const (
 	// freeMaking is what a request may make without waiting for its turn: more
 	// than any SDK's batch makes.
 	freeMaking = 256 << 10
-	// maxTurns is how many requests may make more at the same time. They are
-	// busy with the processor and then wait for one fsync, so that more at a time
-	// would not be done sooner.
+	// maxTurns is how many requests may make more at the same time, at most; no
+	// more than may do long work (see Work). They are busy with the processor and
+	// then wait for one fsync, so that more at a time would not be done sooner.
 	maxTurns = 2
 	// turnTimeout is how long a request waits before it is told to come again.
 	turnTimeout = 20 * time.Second

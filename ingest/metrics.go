@@ -65,7 +65,7 @@ func newMetrics(reg prometheus.Registerer, m *memory) (*metrics, error) {
 	}, func() float64 { return float64(m.held.Load()) })
 	waiting := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "breakwater_http_large_batches_waiting",
-		Help: "Requests of OTLP and Faro that wait for their turn to make more than 256 KiB of logs and events; two may at a time. One that waits for 20 seconds is answered 503.",
+		Help: "Requests of OTLP and Faro that wait for their turn to make more than 256 KiB of logs and events; two may at a time, one where there are two processors. One that waits for 20 seconds is answered 503.",
 	}, func() float64 { return float64(m.waiting.Load()) })
 	for _, c := range []prometheus.Collector{x.requests, x.duration, x.inFlight, x.connections, x.panics, held, waiting} {
 		if err := reg.Register(c); err != nil {

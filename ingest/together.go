@@ -162,7 +162,11 @@ func (t *Together) Apply(b *Batch) error {
 	if len(q.steps) == 0 {
 		return nil
 	}
+	req.Rest()
 	answers, ok := t.Fleet.Ask(q.steps)
+	if err := req.Resume(); err != nil {
+		return err
+	}
 	if ok {
 		q.answers = answers
 	}

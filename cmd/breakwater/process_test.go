@@ -44,6 +44,9 @@ func binary(t *testing.T) string {
 }
 
 func TestMain(m *testing.M) {
+	if helper() {
+		return
+	}
 	code := m.Run()
 	if build.path != "" {
 		_ = os.RemoveAll(filepath.Dir(build.path))

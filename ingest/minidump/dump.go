@@ -158,6 +158,7 @@ func (p *packing) keep(req *ingest.Request, r io.Reader) (schemas.Body, error) {
 	if s, ok := packed.(ingest.Spill); ok {
 		defer s.Discard()
 	}
+	req.Rest()
 	t := time.NewTimer(seatWait)
 	defer t.Stop()
 	select {
@@ -165,6 +166,9 @@ func (p *packing) keep(req *ingest.Request, r io.Reader) (schemas.Body, error) {
 		defer func() { <-seats }()
 	case <-t.C:
 		return nil, ingest.RejectOverload
+	}
+	if err := req.Work(); err != nil {
+		return nil, err
 	}
 	f, err := packed.Open()
 	if err != nil {
