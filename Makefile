@@ -100,8 +100,8 @@ demo: deps build ## the whole loop on this machine: gateway, Bugsink, Prometheus
 	@$(WEB)/stack/demo.sh
 
 .PHONY: long
-long: deps ## the tests that BREAKWATER_LONG=1 makes longer: the console four ways, 10,000 verdicts in Prometheus, ten million forged labels, a storm of two million errors, 100,000 lives of the spool
-	BREAKWATER_LONG=1 go test -timeout 60m -run 'TestConsoleInBrowser|TestVerdictsInPrometheus|TestForgedLabels|TestStormAtTheDoor' -v ./cmd/breakwater ./ingest/vitals
+long: deps ## the tests that BREAKWATER_LONG=1 makes longer: attacks measured beside others, the console four ways, 10,000 verdicts in Prometheus, ten million forged labels, a storm of two million errors, 100,000 lives of the spool
+	BREAKWATER_LONG=1 go test -timeout 60m -run 'TestConsoleInBrowser|TestVerdictsInPrometheus|TestForgedLabels|TestStormAtTheDoor|TestHostileRequests' -v ./cmd/breakwater ./ingest/vitals
 	BREAKWATER_LONG=1 go test -timeout 60m -run 'TestLedger$$|TestEveryCallFails' -v ./relay/spool/disk -rapid.checks=100000
 
 .PHONY: pictures

@@ -35,6 +35,7 @@ type wire struct {
 	limit int64
 	err   error
 	req   *Request
+	conn  *sender // that it comes over; nil in tests of protocols
 }
 
 // Read gives the request's processor up while it waits for the network.
@@ -45,6 +46,9 @@ func (w *wire) Read(p []byte) (int, error) {
 	w.req.Rest()
 	n, err := w.r.Read(p)
 	w.n += int64(n)
+	if err == io.EOF { //nolint:errorlint // io.Reader's own word
+		w.conn.arrived()
+	}
 	if late := w.req.Resume(); late != nil && (err == nil || err == io.EOF) { // io.Reader's own word
 		err = late
 	}
@@ -64,7 +68,8 @@ func openBody(r *http.Request, req *Request, ep *Endpoint) (*body, error) {
 	cfg := req.Settings()
 	b := &req.body
 	*b = body{req: req, size: r.ContentLength, limit: cfg.DecompressedSize, ratio: cfg.CompressionRatio}
-	b.wire = wire{r: r.Body, limit: cfg.RequestSize, req: req}
+	conn, _ := r.Context().Value(senderKey{}).(*sender)
+	b.wire = wire{r: r.Body, limit: cfg.RequestSize, req: req, conn: conn}
 	if ep.Upload {
 		b.wire.limit = max(cfg.RequestSize, cfg.AttachmentSize+cfg.EventSize)
 	}

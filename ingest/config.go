@@ -39,6 +39,10 @@ type Config struct {
 	// MaxConnections is how many connections are served at a time; further ones
 	// wait in the kernel's queue. Read once, by Serve.
 	MaxConnections int
+	// SendingPerIP is how many connections of one address may be in the middle of
+	// sending a request; beyond that the one that has been at it longest is cut off.
+	// TrustedProxies have no such bound.
+	SendingPerIP int
 	// TrustedProxies are the peers whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
 	// TunnelPath is where the SDKs' tunnel option points to.
@@ -68,6 +72,7 @@ func DefaultConfig() Config {
 		MemoryBudget:           512 << 20,
 		ReadTimeout:            30 * time.Second,
 		MaxConnections:         10000,
+		SendingPerIP:           512,
 		TunnelPath:             "/t",
 	}
 }
@@ -90,6 +95,7 @@ func (c *Config) Validate() error {
 		{"memory budget", c.MemoryBudget},
 		{"read timeout", int64(c.ReadTimeout)},
 		{"maximum of connections", int64(c.MaxConnections)},
+		{"connections that send per address", int64(c.SendingPerIP)},
 	} {
 		if v.value <= 0 {
 			return fmt.Errorf("%s must be more than 0", v.name)

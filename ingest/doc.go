@@ -20,7 +20,9 @@
 // take together (server.go); bytes on the wire, bytes and ratio after
 // decompression (body.go); what all bodies together hold in memory
 // (Request.Reserve), and what is made of them, where a few kilobytes become
-// megabytes (Request.Make); connections (Config.MaxConnections). Only two answers are
+// megabytes (Request.Make); for how many processors there is long work at a time
+// (Request.Work); connections, of all (Config.MaxConnections) and of one address
+// in the middle of a request (Config.SendingPerIP). Only two answers are
 // not ours and carry no CORS headers: net/http's 431 for an oversized header
 // and its 400 for what is no HTTP.
 package ingest

@@ -15,6 +15,7 @@ type metrics struct {
 	duration    *prometheus.HistogramVec
 	inFlight    prometheus.Gauge
 	connections prometheus.Gauge
+	cut         prometheus.Counter
 	panics      prometheus.Counter
 
 	answers *Known[answer, series]
@@ -54,6 +55,10 @@ func newMetrics(reg prometheus.Registerer, m *memory) (*metrics, error) {
 			Name: "breakwater_http_connections",
 			Help: "Open connections of the public listener. At server.max_connections further clients wait.",
 		}),
+		cut: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "breakwater_http_connections_cut_total",
+			Help: "Connections cut off in the middle of a request because their address had more than limits.sending_per_ip of them: a crowd of slow ones, or many clients behind one address, such as a balancer that is not among server.trusted_proxies.",
+		}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "breakwater_http_panics_total",
 			Help: "Requests ended by a fault of the gateway, answered 500. Any is worth a report; the log has the stack.",
@@ -67,7 +72,7 @@ func newMetrics(reg prometheus.Registerer, m *memory) (*metrics, error) {
 		Name: "breakwater_http_large_batches_waiting",
 		Help: "Requests of OTLP and Faro that wait for their turn to make more than 256 KiB of logs and events; two may at a time, one where there are two processors. One that waits for 20 seconds is answered 503.",
 	}, func() float64 { return float64(m.waiting.Load()) })
-	for _, c := range []prometheus.Collector{x.requests, x.duration, x.inFlight, x.connections, x.panics, held, waiting} {
+	for _, c := range []prometheus.Collector{x.requests, x.duration, x.inFlight, x.connections, x.cut, x.panics, held, waiting} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("registering metrics of the public listener: %w", err)
 		}

@@ -85,6 +85,7 @@ type Server struct {
 	door     atomic.Pointer[door]
 	http     *http.Server
 	draining atomic.Bool
+	senders  senders
 	log      zerolog.Logger // refused requests, a bounded number each second
 	traces   *rate.Limiter
 }
@@ -209,6 +210,7 @@ func (s *Server) newHTTP() *http.Server {
 		MaxHeaderBytes:    maxHeader - 4096, // net/http adds 4096
 		ErrorLog:          quietLog(s.opts.Logger),
 		ConnState:         s.connState,
+		ConnContext:       withSender,
 		TLSConfig: &tls.Config{
 			MinVersion:     tls.VersionTLS12,
 			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.certificate() },
@@ -219,7 +221,7 @@ func (s *Server) newHTTP() *http.Server {
 // Serve answers on l until Shutdown; then it returns nil. It closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	d := s.door.Load()
-	l = netutil.LimitListener(l, d.settings.Config.MaxConnections)
+	l = senderListener{netutil.LimitListener(l, d.settings.Config.MaxConnections), s}
 	s.http.BaseContext = func(net.Listener) context.Context { return context.WithoutCancel(ctx) }
 	var err error
 	if d.cert != nil {
@@ -254,15 +256,6 @@ func (s *Server) certificate() (*tls.Certificate, error) {
 		return c, nil
 	}
 	return nil, errors.New("no TLS certificate is configured")
-}
-
-func (s *Server) connState(_ net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
-		s.metrics.connections.Inc()
-	case http.StateClosed, http.StateHijacked:
-		s.metrics.connections.Dec()
-	}
 }
 
 // ready is what load balancers are told.

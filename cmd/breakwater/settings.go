@@ -28,6 +28,7 @@ func edgeConfig(c *config.Config) (ingest.Config, error) {
 	e.AttachmentsPerEnvelope, e.SessionsPerEnvelope = c.Limits.AttachmentsPerEnvelope, c.Limits.SessionsPerEnvelope
 	e.BeaconSize, e.JSONDepth = c.Limits.BeaconSize.Bytes(), c.Limits.JSONDepth
 	e.ReadTimeout, e.MaxConnections = c.Limits.ReadTimeout.Duration(), c.Server.MaxConnections
+	e.SendingPerIP = c.Limits.SendingPerIP
 	e.TunnelPath = c.Server.TunnelPath
 	e.TLS = ingest.TLSFiles{CertFile: c.Server.TLS.CertFile, KeyFile: c.Server.TLS.KeyFile}
 	for _, cidr := range c.Server.TrustedProxies {

@@ -86,6 +86,8 @@ type Limits struct {
 	JSONDepth int `yaml:"json_depth" validate:"min=10,max=1000"`
 	// Time to read headers and body together, counted from the request's start.
 	ReadTimeout Duration `yaml:"read_timeout" validate:"between=1s 1h" restart:"true"`
+	// Connections of one client address (IPv6: one /64) that may be in the middle of sending a request, header or body. Of more, the one that has been at it longest is cut off. Proxies among server.trusted_proxies have no such limit.
+	SendingPerIP int `yaml:"sending_per_ip" validate:"min=1,max=1000000"`
 	// Requests of one client address. A phone that was offline sends up to 30 cached envelopes at once, so the burst is at least 30.
 	PerIP Limit `yaml:"per_ip"`
 	// Shares the limits between several gateways.

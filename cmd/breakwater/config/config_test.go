@@ -34,6 +34,7 @@ func TestDefaults(t *testing.T) {
 		{"limits.beacon_size", c.Limits.BeaconSize.Bytes(), int64(64 << 10)},
 		{"limits.json_depth", c.Limits.JSONDepth, 100},
 		{"limits.read_timeout", c.Limits.ReadTimeout.Duration(), 30 * time.Second},
+		{"limits.sending_per_ip", c.Limits.SendingPerIP, 512},
 		{"limits.per_ip", c.Limits.PerIP, Limit{Rate{50, time.Second}, 300}},
 		{"spool.engine", c.Spool.Engine, "disk"},
 		{"spool.dir", c.Spool.Dir, "./breakwater-data/spool"},

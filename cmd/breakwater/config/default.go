@@ -33,7 +33,7 @@ func defaults() *Config {
 		Limits: Limits{
 			RequestSize: 40 * mib, DecompressedSize: 200 * mib, CompressionRatio: 200,
 			EventSize: 1 * mib, AttachmentSize: 100 * mib, AttachmentsPerEnvelope: 30, SessionsPerEnvelope: 100,
-			BeaconSize: Size(64 << 10), JSONDepth: 100, ReadTimeout: Duration(30 * time.Second),
+			BeaconSize: Size(64 << 10), JSONDepth: 100, ReadTimeout: Duration(30 * time.Second), SendingPerIP: 512,
 			PerIP: Limit{Rate: Rate{Count: 50, Per: time.Second}, Burst: 300},
 			Redis: Redis{Timeout: Duration(100 * time.Millisecond), WhenAway: "looser", Gateways: 1, Prefix: "breakwater"},
 		},

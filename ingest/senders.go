@@ -1,0 +1,238 @@
+package ingest
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// senders bounds how many connections of one address may be in the middle of
+// sending a request at a time, header or body. Each holds a stack and buffers
+// from its first byte on, so that a stranger with thousands of slow ones would hold
+// tens of megabytes until their time is over. Beyond the bound the one that has
+// been at it longest is cut off: it is the slowest, so that clients who share
+// an address with a stranger go on. Addresses of IPv6 count by /64. Trusted proxies and unix sockets,
+// which stand for many clients, have no bound.
+type senders struct {
+	mu sync.Mutex
+	by map[netip.Addr]*crowd
+}
+
+// crowd is the connections of an address that are sending, the longest first.
+type crowd struct {
+	mu          sync.Mutex
+	first, last *sender
+	length      int
+	conns       int // open ones, sending or not; under senders.mu
+}
+
+// sender is one connection.
+type sender struct {
+	net.Conn
+	server *Server
+	addr   netip.Addr
+	crowd  *crowd // nil until it is served, and without a bound
+	idle   atomic.Bool
+
+	// Under crowd.mu.
+	before, behind *sender
+	sending, gone  bool
+
+	mu  sync.Mutex // of the deadline
+	cut bool
+}
+
+// longAgo is a deadline that has passed.
+var longAgo = time.Unix(1, 0)
+
+// senderListener makes its connections ones that can be cut off.
+type senderListener struct {
+	net.Listener
+	server *Server
+}
+
+func (l senderListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &sender{Conn: c, server: l.server, addr: networkOf(peerAddr(c.RemoteAddr().String()))}, nil
+}
+
+// networkOf is the address, or the /64 of IPv6, which is what one customer has.
+func networkOf(a netip.Addr) netip.Addr {
+	if a.Is4() || !a.IsValid() {
+		return a
+	}
+	return netip.PrefixFrom(a, 64).Masked().Addr()
+}
+
+// senderOf finds the connection under TLS too; nil for one of another listener.
+func senderOf(c net.Conn) *sender {
+	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
+		c = t.NetConn()
+	}
+	s, _ := c.(*sender)
+	return s
+}
+
+type senderKey struct{}
+
+// withSender lets requests find their connection.
+func withSender(ctx context.Context, c net.Conn) context.Context {
+	if s := senderOf(c); s != nil {
+		return context.WithValue(ctx, senderKey{}, s)
+	}
+	return ctx
+}
+
+// Read notices when a connection that rested between two requests begins to
+// send the next one: net/http says so only when it has read the header.
+func (c *sender) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 && c.idle.Load() {
+		c.idle.Store(false)
+		c.begin()
+	}
+	return n, err
+}
+
+// SetReadDeadline leaves a connection that was cut off as it is: net/http sets
+// deadlines of its own between a request's header and its body.
+func (c *sender) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cut {
+		t = longAgo
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+// cutOff ends reading: who sends a body is answered 408, who sends a header is
+// not answered.
+func (c *sender) cutOff() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cut = true
+	_ = c.Conn.SetReadDeadline(longAgo) // a connection that is closed already is cut off, too
+}
+
+// open is told of a new connection, which begins to send.
+func (s *senders) open(c *sender) {
+	s.mu.Lock()
+	if s.by == nil {
+		s.by = map[netip.Addr]*crowd{}
+	}
+	if c.crowd = s.by[c.addr]; c.crowd == nil {
+		c.crowd = &crowd{}
+		s.by[c.addr] = c.crowd
+	}
+	c.crowd.conns++
+	s.mu.Unlock()
+}
+
+// closed is told of the end of a connection.
+func (s *senders) closed(c *sender) {
+	c.arrived()
+	if c.crowd == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.crowd.conns--; c.crowd.conns == 0 {
+		delete(s.by, c.addr)
+	}
+}
+
+// begin says that the connection sends a request; another one may be cut off
+// for it.
+func (c *sender) begin() {
+	if c.crowd == nil {
+		return
+	}
+	if slowest := c.crowd.enter(c, c.server.door.Load().settings.Config.SendingPerIP); slowest != nil {
+		c.server.metrics.cut.Inc()
+		slowest.cutOff()
+	}
+}
+
+// enter adds a connection, and takes out the one that is too many, nil for none.
+func (w *crowd) enter(c *sender, most int) *sender {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if c.sending || c.gone {
+		return nil
+	}
+	c.sending, c.before = true, w.last
+	if w.last == nil {
+		w.first = c
+	} else {
+		w.last.behind = c
+	}
+	w.last = c
+	if w.length++; w.length <= most {
+		return nil
+	}
+	slowest := w.first
+	w.leave(slowest)
+	slowest.gone = true
+	return slowest
+}
+
+// arrived says that the request is here, or that there will be none.
+func (c *sender) arrived() {
+	if c == nil || c.crowd == nil {
+		return
+	}
+	c.crowd.mu.Lock()
+	defer c.crowd.mu.Unlock()
+	if c.sending {
+		c.crowd.leave(c)
+	}
+}
+
+func (w *crowd) leave(c *sender) {
+	if c.before == nil {
+		w.first = c.behind
+	} else {
+		c.before.behind = c.behind
+	}
+	if c.behind == nil {
+		w.last = c.before
+	} else {
+		c.behind.before = c.before
+	}
+	c.before, c.behind, c.sending = nil, nil, false
+	w.length--
+}
+
+// connState follows what the connections are doing.
+func (s *Server) connState(conn net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		s.metrics.connections.Inc()
+	case http.StateClosed, http.StateHijacked:
+		s.metrics.connections.Dec()
+	}
+	c := senderOf(conn)
+	if c == nil {
+		return
+	}
+	switch state {
+	case http.StateNew:
+		proxies := s.door.Load().settings.Config.TrustedProxies
+		if c.addr.IsValid() && !contains(proxies, peerAddr(c.RemoteAddr().String())) {
+			s.senders.open(c)
+			c.begin()
+		}
+	case http.StateIdle:
+		c.arrived()
+		c.idle.Store(true)
+	case http.StateClosed, http.StateHijacked:
+		s.senders.closed(c)
+	}
+}
