@@ -66,8 +66,11 @@ func (d *door) account(req *Request, b *Batch, v vitals) {
 	}
 	if lost := v.total - v.used; lost > 0 {
 		outcome, reason := schemas.Invalid, "unusable"
-		if b.refused != nil {
+		switch {
+		case b.refused != nil:
 			outcome, reason = b.refused.Outcome, b.refused.Reason
+		case b.unmeasured.Outcome != "":
+			outcome, reason = b.unmeasured.Outcome, b.unmeasured.Reason
 		}
 		l.Outcome(project, schemas.CategoryVital, outcome, reason, lost)
 	}
@@ -92,6 +95,9 @@ func (d *door) record(req *Request, b *Batch) (used int, err error) {
 		return 0, nil
 	}
 	for _, bc := range b.Beacons {
+		if b.unmeasured.Outcome != "" && bc.Source != SourceSentry {
+			continue
+		}
 		sent := len(bc.Vitals)
 		if n := d.opts.Recorder.Record(req, bc); bc.Source != SourceSentry {
 			used += min(n, sent)
@@ -166,5 +172,5 @@ func (b *Batch) outcome(v vitals) schemas.Outcome {
 	if len(b.Items) > 0 {
 		return b.Items[0].Outcome
 	}
-	return ""
+	return b.unmeasured.Outcome
 }

@@ -39,8 +39,9 @@ type Batch struct {
 	// Claims are the ids that the request was given before it was decided on.
 	Claims []ItemClaim
 
-	refused *Rejection // by a stage, as a whole
-	skipped []int      // items that an attempt before has made durable
+	refused    *Rejection    // by a stage, as a whole
+	skipped    []int         // items that an attempt before has made durable
+	unmeasured schemas.Final // why the measurements are not recorded
 }
 
 // ItemClaim is a claim and the item it is for; nil for everything in the batch.
@@ -137,6 +138,15 @@ func (b *Batch) Drop(it *Item, o schemas.Outcome, reason string) {
 		if other.Alive() && falls(it, other) {
 			b.Drop(other, o, reason)
 		}
+	}
+}
+
+// DropMeasurements ends what a client measured, before it is recorded, and with
+// it what was made of that for the upstreams.
+func (b *Batch) DropMeasurements(o schemas.Outcome, reason string) {
+	b.unmeasured = schemas.Final{Outcome: o, Reason: reason}
+	if b.measured() {
+		b.dropAll(o, reason)
 	}
 }
 

@@ -236,9 +236,9 @@ func (r *Request) release(taken bool) {
 	r.spills = nil
 }
 
-// Vitals is how many measurements of the batch a client sent as such. Those
-// read out of Sentry items are not counted: the items are.
-func (b *Batch) vitals() int {
+// Measurements is how many measurements of the batch a client sent as such.
+// Those read out of Sentry items are not counted: the items are.
+func (b *Batch) Measurements() int {
 	n := 0
 	for _, bc := range b.Beacons {
 		if bc.Source != SourceSentry {

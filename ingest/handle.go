@@ -70,7 +70,7 @@ func (d *door) receive(c echo.Context, req *Request, ep *Endpoint) (batch *Batch
 	v.sighting.decoded(batch)
 	batch.skipParts(d.opts.Parts)
 	err = d.decide(batch)
-	vitals := vitals{total: batch.vitals()}
+	vitals := vitals{total: batch.Measurements()}
 	if err == nil {
 		vitals.used, err = d.record(req, batch)
 	}
@@ -273,13 +273,13 @@ func fullness(err error) *Rejection {
 // send again. Everything rate-limited is 429. Nothing usable is what the
 // decoder said.
 func verdict(b *Batch, v vitals, wait time.Duration) error {
-	if v.total > 0 && v.used == 0 && len(b.Items) == 0 && b.measured() {
+	limited, other := b.unmeasured.Outcome == schemas.RateLimited, false
+	if !limited && v.total > 0 && v.used == 0 && len(b.Items) == 0 && b.measured() {
 		return RejectNothingUsable
 	}
-	if len(b.Items) == 0 || v.used > 0 || b.anyAlive() {
+	if len(b.Items) == 0 && !limited || v.used > 0 || b.anyAlive() {
 		return nil
 	}
-	limited, other := false, false
 	for _, it := range b.Items {
 		switch it.Outcome {
 		case schemas.RateLimited:

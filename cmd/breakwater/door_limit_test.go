@@ -224,6 +224,45 @@ func TestLimitedBeacon(t *testing.T) {
 	}
 }
 
+// A limit of measurements holds for beacons and for what else brings some; what
+// comes beside them is kept.
+func TestLimitedMeasurements(t *testing.T) {
+	up := startUpstream(t, relaytest.Options{})
+	g := newGateway(t, doorConfig(up, "    limits: {categories: {vital: {rate: 1/h, burst: 2}}}\n    vitals: {to_sentry: true}\n")).start()
+	beacon := func(n int) *http.Response {
+		return ask(t, "http://"+g.public+"/api/1/vitals/?key="+testKey, fmt.Sprintf(`{"name":"LCP","value":1834.2,"id":"v6-%d","navigationType":"navigate"}`, n))
+	}
+	for n, want := range []int{204, 204, 429} {
+		resp := beacon(n)
+		if resp.StatusCode != want {
+			t.Fatalf("beacon %d was answered %d", n, resp.StatusCode)
+		}
+		if want == 429 && (resp.Header.Get("Retry-After") != "60" || resp.Header.Get("X-Sentry-Rate-Limits") != "60:vital:project:category") {
+			t.Errorf("headers %v", resp.Header)
+		}
+	}
+	faro := `{"meta":{"app":{"name":"shop","version":"1"}},"measurements":[{"type":"web-vitals","timestamp":"2026-11-26T10:00:00Z","values":{"lcp":900}}]`
+	if resp := ask(t, "http://"+g.public+"/api/1/faro/?key="+testKey, faro+`}`); resp.StatusCode != 429 || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("measurements alone: %d, headers %v", resp.StatusCode, resp.Header)
+	}
+	faro += `,"exceptions":[{"type":"Error","value":"x","timestamp":"2026-11-26T10:00:00Z"}]}`
+	if resp := ask(t, "http://"+g.public+"/api/1/faro/?key="+testKey, faro); resp.StatusCode != 202 {
+		t.Errorf("measurements beside an error: %d", resp.StatusCode)
+	}
+	eventually(t, 30*time.Second, func() error {
+		text := g.scrape()
+		for _, want := range []struct {
+			category, outcome string
+			n                 float64
+		}{{"vital", "delivered", 2}, {"vital", "rate_limited", 3}, {"span", "delivered", 2}, {"span", "rate_limited", 1}, {"error", "delivered", 1}} {
+			if n := sumSeries(text, "breakwater_items_outcome_total{", `category="`+want.category+`"`, `outcome="`+want.outcome+`"`); n != want.n {
+				return fmt.Errorf("%v of %s ended as %s, want %v", n, want.category, want.outcome, want.n)
+			}
+		}
+		return nil
+	})
+}
+
 // A quota's count outlives the process: after an orderly stop exactly, after a
 // kill as of at most five seconds before.
 func TestQuotaOutlivesTheProcess(t *testing.T) {

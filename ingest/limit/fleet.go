@@ -12,6 +12,7 @@ import (
 const (
 	stepAddress = "address"
 	stepKey     = "key"
+	stepVitals  = "vitals"
 )
 
 // Requests asks the fleet about the request itself: one token of its address and
@@ -87,14 +88,15 @@ func (s itemSteps) Plan(b *ingest.Batch, q *ingest.Ballot) {
 	}
 	carrier := ingest.Always // the unit that takes dependent items along
 	for _, u := range unitsOf(b, q.Alive) {
-		quota, counted := p.quota[u.category]
-		rate, limited := p.categories[u.category]
-		if !counted && !limited || covered(upstream, u.category, now) {
+		if covered(upstream, u.category, now) {
 			continue
 		}
-		n := int64(max(u.quantity, 1))
+		step, ok := p.step(name, u.category, max(u.quantity, 1), now)
+		if !ok {
+			continue
+		}
 		first := u.items[0]
-		step := ingest.Step{Kind: ingest.StepItems, After: q.Before(first), Key: name + ":" + string(u.category), N: n}
+		step.After = q.Before(first)
 		if storm := q.Last(ingest.StepStorm, first); storm != ingest.Always {
 			step.After = storm
 		}
@@ -107,21 +109,38 @@ func (s itemSteps) Plan(b *ingest.Batch, q *ingest.Ballot) {
 				step.After = q.Last(ingest.StepStorm, main)
 			}
 		}
-		if limited {
-			step.Rate, step.Burst = rate.gcra.rate, int64(rate.gcra.burst)
-		}
-		if counted {
-			o, ok := quota.counter.offer(quota.quota, now, n)
-			if !ok {
-				continue
-			}
-			step.Quota = stepQuota(name, u.category, quota.quota, now, o)
-		}
 		i := q.Add(first, step)
 		if u.carries && i >= 0 {
 			carrier = i
 		}
 	}
+	if n := b.Measurements(); n > 0 && p.vitals {
+		if step, ok := p.step(name, schemas.CategoryVital, n, now); ok {
+			q.Gate(stepVitals, step) // what asks who settles them stands behind it
+		}
+	}
+}
+
+// step asks for n of a category; ok is false where nothing limits it, or a quota
+// is known to be used up.
+func (p *project) step(name string, c schemas.Category, n int, now time.Time) (step ingest.Step, ok bool) {
+	quota, counted := p.quota[c]
+	rate, limited := p.categories[c]
+	if !counted && !limited {
+		return step, false
+	}
+	step = ingest.Step{Kind: ingest.StepItems, After: ingest.Always, Key: name + ":" + string(c), N: int64(n)}
+	if limited {
+		step.Rate, step.Burst = rate.gcra.rate, int64(rate.gcra.burst)
+	}
+	if counted {
+		o, ok := quota.counter.offer(quota.quota, now, step.N)
+		if !ok {
+			return step, false
+		}
+		step.Quota = stepQuota(name, c, quota.quota, now, o)
+	}
+	return step, true
 }
 
 func covered(limits []schemas.RateLimit, c schemas.Category, now time.Time) bool {
@@ -141,23 +160,31 @@ func (s itemSteps) Judge(b *ingest.Batch, q *ingest.Ballot) *ingest.Rejection {
 		return nil
 	}
 	for _, it := range b.Items {
-		step, ok := q.Step(ingest.StepItems, it)
-		if !ok || step.Quota.Key == "" {
-			continue
-		}
-		quota, ok := p.quota[it.Category]
-		if !ok {
-			continue
-		}
-		answer, ok := q.Answer(ingest.StepItems, it)
-		took := int64(0)
-		if ok && answer.Passed {
-			took = step.N
-		}
-		quota.counter.learn(quota.quota.Period, b.Request.ReceivedAt, step.Quota.New, took, answer.Used, ok)
-		s.l.quotas.touched()
+		s.learn(p, q, it, it.Category, b.Request.ReceivedAt)
+	}
+	if p.vitals {
+		s.learn(p, q, stepVitals, schemas.CategoryVital, b.Request.ReceivedAt)
 	}
 	return nil
+}
+
+// learn is Judge for one step.
+func (s itemSteps) learn(p *project, q *ingest.Ballot, who any, c schemas.Category, now time.Time) {
+	step, ok := q.Step(ingest.StepItems, who)
+	if !ok || step.Quota.Key == "" {
+		return
+	}
+	quota, ok := p.quota[c]
+	if !ok {
+		return
+	}
+	answer, ok := q.Answer(ingest.StepItems, who)
+	took := int64(0)
+	if ok && answer.Passed {
+		took = step.N
+	}
+	quota.counter.learn(quota.quota.Period, now, step.Quota.New, took, answer.Used, ok)
+	s.l.quotas.touched()
 }
 
 // settleAtOnce bounds what Settle asks in one message.

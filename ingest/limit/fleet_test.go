@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"breakwater/ingest"
+	"breakwater/schemas"
 )
 
 // ledgerOf is what the fleet does with a quota, as steps.lua does it.
@@ -92,6 +93,54 @@ func TestCountedAloneSurvives(t *testing.T) {
 	c.learn(Month, t0, o.fresh, 0, 130, false)
 	if n := c.used(Month); n != 1 {
 		t.Errorf("%d used in the next month, want 1", n)
+	}
+}
+
+// answering is a fleet that is asked for measurements and answers as it is told.
+type answering struct {
+	nobody
+	passed bool
+	used   int64
+	asked  []ingest.Step
+}
+
+func (*answering) Up() bool { return true }
+
+func (f *answering) Ask(steps []ingest.Step) ([]ingest.Answer, bool) {
+	f.asked = steps
+	answers := make([]ingest.Answer, len(steps))
+	for i, s := range steps {
+		answers[i] = ingest.Answer{Taken: true, Passed: f.passed, ByQuota: !f.passed, Used: f.used}
+		if f.passed {
+			answers[i].Used += s.N
+		}
+	}
+	return answers, true
+}
+
+// Several gateways decide on measurements together as on everything else.
+func TestMeasurementsAreAskedFor(t *testing.T) {
+	f := &answering{passed: true, used: 20}
+	l := limiter(t, Options{Fleet: f}, Config{Quota: map[schemas.Category]Quota{"vital": {Limit: 100, Period: Month}}})
+	send := func() *ingest.Batch {
+		b := batch(t0)
+		b.Beacons = []*schemas.Beacon{{Source: "beacon", Vitals: make([]schemas.Vital, 7)}}
+		if err := (&ingest.Together{Fleet: f, Planners: []ingest.Planner{l.Items()}}).Apply(b); err != nil {
+			t.Fatal(err)
+		}
+		apply(t, l, b)
+		return b
+	}
+	b := send()
+	if len(f.asked) != 1 || f.asked[0].Kind != ingest.StepItems || f.asked[0].Key != "shop:vital" || f.asked[0].N != 7 || f.asked[0].Quota.Limit != 100 {
+		t.Fatalf("asked %+v", f.asked)
+	}
+	if n := l.quotas.counter("shop", "vital").used(Month); n != 27 || len(b.Limits) != 0 {
+		t.Errorf("%d used, limits %+v", n, b.Limits)
+	}
+	f.passed, f.used = false, 100
+	if b = send(); len(b.Limits) != 1 || b.Limits[0].Reason != ReasonQuota || b.Limits[0].Categories[0] != schemas.CategoryVital {
+		t.Errorf("limits %+v", b.Limits)
 	}
 }
 

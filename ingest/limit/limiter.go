@@ -87,6 +87,7 @@ type project struct {
 	keys       *keyBuckets
 	categories map[schemas.Category]categoryLimit
 	quota      map[schemas.Category]quotaLimit
+	vitals     bool // something limits measurements
 }
 
 type categoryLimit struct {
@@ -219,6 +220,9 @@ func (l *Limiter) project(name string, c Config, old *project) *project {
 	for cat, q := range c.Quota {
 		p.quota[cat] = quotaLimit{q, l.quotas.counter(name, cat)}
 	}
+	_, limited := p.categories[schemas.CategoryVital]
+	_, counted := p.quota[schemas.CategoryVital]
+	p.vitals = limited || counted
 	return p
 }
 

@@ -14,8 +14,9 @@ func (l *Limiter) Name() string { return "limit" }
 // Apply charges the items alive to the upstreams' limits, the quotas and the
 // rates of their categories, and drops what none is left for, with what cannot
 // live without it. What was refused, and what the upstreams have announced,
-// is added to Batch.Limits. Client reports are never looked at. It never
-// returns an error.
+// is added to Batch.Limits. Measurements are charged to the category vital, all
+// of a request or none; no upstream has a say in those. Client reports are never
+// looked at. It never returns an error.
 func (l *Limiter) Apply(b *ingest.Batch) error {
 	req := b.Request
 	if req.Project == nil {
@@ -28,6 +29,13 @@ func (l *Limiter) Apply(b *ingest.Batch) error {
 	}
 	if d.config == nil && len(d.upstream) == 0 {
 		return nil
+	}
+	if d.config != nil && d.config.vitals {
+		if n := b.Measurements(); n > 0 {
+			if reason, ok := d.charge(req.Ballot(), stepVitals, schemas.CategoryVital, n); !ok {
+				b.DropMeasurements(schemas.RateLimited, reason)
+			}
+		}
 	}
 	for _, u := range unitsOf(b, (*ingest.Item).Alive) {
 		if !u.items[0].Alive() {
@@ -118,8 +126,7 @@ type decision struct {
 	limits   []schemas.RateLimit
 }
 
-// decide charges a unit, or says why not: as all gateways together decided,
-// else alone.
+// decide charges a unit, or says why not.
 func (d *decision) decide(q *ingest.Ballot, u unit) (reason string, ok bool) {
 	c, n := u.category, max(u.quantity, 1)
 	for _, l := range d.upstream {
@@ -131,7 +138,13 @@ func (d *decision) decide(q *ingest.Ballot, u unit) (reason string, ok bool) {
 	if d.config == nil {
 		return "", true
 	}
-	a, answered := q.Answer(ingest.StepItems, u.items[0])
+	return d.charge(q, u.items[0], c, n)
+}
+
+// charge takes n of a category for who: as all gateways together decided, else
+// alone.
+func (d *decision) charge(q *ingest.Ballot, who any, c schemas.Category, n int) (reason string, ok bool) {
+	a, answered := q.Answer(ingest.StepItems, who)
 	switch {
 	case !answered:
 		return d.allow(c, n)

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"breakwater/ingest"
 	"breakwater/schemas"
 )
 
@@ -71,6 +72,56 @@ func TestManyEventsAreChargedOneByOne(t *testing.T) {
 	if got, want := fate(b), "event event event:rate_limited/category log"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
+}
+
+// Measurements are charged by their number, all of a request or none; what was
+// made of them for the upstreams goes with them, what stands beside them does not.
+func TestMeasurementsAreLimited(t *testing.T) {
+	beacon := func(source string, n int, items ...string) *ingest.Batch {
+		b := batch(t0, items...)
+		b.Beacons = []*schemas.Beacon{{Source: source, Vitals: make([]schemas.Vital, n)}}
+		return b
+	}
+	vital := func(b *ingest.Batch) string {
+		if len(b.Limits) == 0 {
+			return ""
+		}
+		return string(b.Limits[0].Categories[0]) + "/" + b.Limits[0].Reason
+	}
+	for name, c := range map[string]Config{
+		"category": {Categories: map[schemas.Category]Rate{"vital": {PerSecond: 1, Burst: 5}}},
+		"quota":    {Quota: map[schemas.Category]Quota{"vital": {Limit: 5, Period: Month}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := limiter(t, Options{}, c)
+			for i, n := range []int{3, 2} {
+				b := beacon("beacon", n, "span")
+				if apply(t, l, b); fate(b) != "span" || vital(b) != "" {
+					t.Fatalf("beacon %d: %s, limits %+v", i, fate(b), b.Limits)
+				}
+			}
+			b := beacon("beacon", 1, "span")
+			if apply(t, l, b); fate(b) != "span:rate_limited/"+name || vital(b) != "vital/"+name {
+				t.Errorf("over the limit: %s, limits %+v", fate(b), b.Limits)
+			}
+			b = beacon("faro", 1, "event", "log")
+			if apply(t, l, b); fate(b) != "event log" || vital(b) != "vital/"+name {
+				t.Errorf("beside other items: %s, limits %+v", fate(b), b.Limits)
+			}
+			b = beacon(ingest.SourceSentry, 9, "transaction")
+			if apply(t, l, b); fate(b) != "transaction" || vital(b) != "" {
+				t.Errorf("read out of an item: %s, limits %+v", fate(b), b.Limits)
+			}
+		})
+	}
+	t.Run("an upstream has no say", func(t *testing.T) {
+		up := fixedUpstream{{Scope: "key", Reason: "generic", Until: t0.Add(time.Hour)}}
+		l := limiter(t, Options{Upstream: up}, Config{Categories: map[schemas.Category]Rate{"vital": {PerSecond: 1, Burst: 1}}})
+		b := beacon("beacon", 1)
+		if apply(t, l, b); len(l.Limited(t0)) != 0 {
+			t.Errorf("limited: %+v", l.Limited(t0))
+		}
+	})
 }
 
 func TestClientReportsCannotBeConfiguredAway(t *testing.T) {

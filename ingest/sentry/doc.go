@@ -9,8 +9,9 @@
 //
 // Its promise: an item that cannot be used ends alone, as invalid with a word
 // that says why, and with it only what cannot live without it; its neighbours
-// keep every byte they came with. Only a body whose framing is broken is
-// refused whole, because then nobody can say where the neighbours are.
+// keep every byte they came with. Only a body whose framing or one of whose headers
+// is broken (an item without a type, an event id that is none) is refused whole,
+// as Sentry does: nobody can say any more where the neighbours are, or whose.
 //
 // Of several events in one envelope the first usable one is kept and the
 // others end as duplicate_item: that loses less than refusing all of them.

@@ -153,6 +153,7 @@ func TestOneProblemEach(t *testing.T) {
 		{"category", project("limits: {categories: {eror: {rate: 1/s}}}"), "projects[0].limits.categories.eror", 5, "\"eror\" is not a known category"},
 		{"category without rate", project("limits: {categories: {error: {burst: 1}}}"), "projects[0].limits.categories.error.rate", 5, "is missing"},
 		{"category twice", project("limits: {quota: {log_item: 1/day, log_byte: 1/day}}"), "projects[0].limits.quota.log_item", 5, "another name of log_byte"},
+		{"category of nothing", project("limits: {quota: {default: 1/day}}"), "projects[0].limits.quota.default", 5, "not a known category"},
 		{"internal category", project("limits: {quota: {internal: 1/day}}"), "projects[0].limits.quota.internal", 5, "cannot be limited"},
 		{"quota", project("limits: {quota: {error: 1/year}}"), "projects[0].limits.quota.error", 5, "is not a quota"},
 		{"browser", project("filters: {legacy_browsers: [ie_pre_8]}"), "projects[0].filters.legacy_browsers[0]", 5, "not a known browser"},

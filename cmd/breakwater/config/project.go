@@ -110,7 +110,7 @@ func (u Upstream) Held() bool { return u.Type == "sentry" && u.DSN == "" }
 type ProjectLimits struct {
 	// Requests of one public key.
 	PerKey Limit `yaml:"per_key"`
-	// Items by category, such as error, transaction, session, replay or attachment. What browsers report by themselves (CSP and the like) is the category security; without a limit of yours it has 50/s and a burst of 500.
+	// Items by category, such as error, transaction, session, replay or attachment; vital are the measurements that beacons, Faro and OpenTelemetry clients send. What browsers report by themselves (CSP and the like) is the category security; without a limit of yours it has 50/s and a burst of 500.
 	Categories map[string]Limit `yaml:"categories" validate:"dive,keys,category,endkeys"`
 	// Items by category that a project may have accepted in a calendar day or month (UTC), such as 1000000/month.
 	Quota map[string]Quota `yaml:"quota" validate:"dive,keys,category,endkeys"`

@@ -35,7 +35,7 @@ func Vocabulary(tag string) (pattern string, known []string) {
 func limitable() []string {
 	var names []string
 	for _, c := range schemas.Categories {
-		if c != schemas.CategoryInternal && c != schemas.CategoryUnknown {
+		if c != schemas.CategoryInternal && c != schemas.CategoryUnknown && c != schemas.CategoryDefault {
 			names = append(names, string(c))
 		}
 	}

@@ -205,7 +205,7 @@ func categoryWord(s string) (string, string) {
 	switch {
 	case c == schemas.CategoryInternal:
 		return "cannot be limited", "remove it: client reports always pass"
-	case !ok || c == schemas.CategoryUnknown:
+	case !ok || c == schemas.CategoryUnknown || c == schemas.CategoryDefault: // nothing is counted as default
 		return "is not a known category", suggest(s, limitable())
 	}
 	return "", ""
