@@ -100,6 +100,21 @@ func emailDomain(s []byte, i int) int {
 	}
 }
 
+var dot, colon, colons = []byte("."), []byte(":"), []byte("::")
+
+// mayHoldIP tells from a scan whether findIP can find anything: an IPv4 address
+// has three dots, an IPv6 one two colons in a row or six.
+func mayHoldIP(s []byte, tr traits, digits int) bool {
+	if digits >= 4 && tr&hasDot != 0 && bytes.Count(s, dot) >= 3 {
+		return true
+	}
+	if tr&hasColon == 0 {
+		return false
+	}
+	n := bytes.Count(s, colon)
+	return n >= 6 || n >= 2 && bytes.Contains(s, colons)
+}
+
 // findIP finds IPv4 and IPv6 addresses. An IPv6 one must be a whole address to
 // the standard library, and not the bare "::" that many languages write.
 func findIP(s []byte, from int) (int, int) {
@@ -144,23 +159,23 @@ func ipv4At(s []byte, i int) int {
 }
 
 func ipv6At(s []byte, i int) int {
-	end, colons, digits := i, 0, 0
+	end, parts, digits := i, 0, 0
 	for end < len(s) && end-i < 45 && (s[end] == ':' || s[end] == '.' || isHex(s[end])) {
 		if s[end] == ':' {
-			colons++
+			parts++
 		} else if isDigit(s[end]) {
 			digits++
 		}
 		end++
 	}
-	if colons < 6 && !bytes.Contains(s[i:end], []byte("::")) {
+	if parts < 6 && !bytes.Contains(s[i:end], colons) {
 		return 0 // a time of day
 	}
 	if i > 0 && s[i-1] == ':' && digits == 0 {
 		return 0 // std::ab::cd
 	}
 	// Punctuation of the sentence is no part of it.
-	for end > i && (s[end-1] == '.' || s[end-1] == ':' && !bytes.HasSuffix(s[i:end], []byte("::"))) {
+	for end > i && (s[end-1] == '.' || s[end-1] == ':' && !bytes.HasSuffix(s[i:end], colons)) {
 		end--
 	}
 	if end-i < 3 || wordAfter(s, end) {

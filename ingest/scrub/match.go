@@ -94,8 +94,12 @@ var ibanCountries = func() (set [26 * 26]bool) {
 // one word. The printed form, in groups of four, must pass the checksum.
 func findIBAN(s []byte, from int) (int, int) {
 	for i := from; i+15 <= len(s); i++ {
+		if !isDigit(s[i+3]) { // then none begins at the next byte either
+			i++
+			continue
+		}
 		a, b := s[i]-'A', s[i+1]-'A'
-		if a > 25 || b > 25 || !isDigit(s[i+2]) || !isDigit(s[i+3]) || wordBefore(s, i) || !ibanCountries[int(a)*26+int(b)] {
+		if a > 25 || b > 25 || !isDigit(s[i+2]) || wordBefore(s, i) || !ibanCountries[int(a)*26+int(b)] {
 			continue
 		}
 		end := i + 4

@@ -34,7 +34,7 @@ func (w *walker) object(n *node, f field) {
 			if n.flags&fKey != 0 && child == nil {
 				seg.raw = w.key(n, key, raw, tr, digits, start+1)
 			}
-			child, cf = w.resolve(n, key, tr)
+			child, cf = w.judgeKey(n, child, key, tr)
 		} else if child.does == cookieAll && w.rules.on(ruleCookies) {
 			cf.rule = ruleCookies
 		}
@@ -162,8 +162,12 @@ func headOf(key []byte) (head uint64) {
 
 // resolve finds the node of a member and what its key says.
 func (w *walker) resolve(n *node, key []byte, tr traits) (*node, field) {
+	return w.judgeKey(n, n.known(key), key, tr)
+}
+
+// judgeKey is resolve for a key that the schema has child for, nil if it has none.
+func (w *walker) judgeKey(n, child *node, key []byte, tr traits) (*node, field) {
 	f := noField
-	child := n.known(key)
 	if child == nil {
 		if child = n.rest; child == nil {
 			child = free
@@ -178,7 +182,7 @@ func (w *walker) resolve(n *node, key []byte, tr traits) (*node, field) {
 			}
 		}
 	}
-	if k := len(key) - 7; (k >= 0 && foldedPrefix(key[k:], "version") || len(key) >= 9 && isAgent(key)) && isName(key) {
+	if (endsFolded(key, "version") || isAgent(key)) && isName(key) {
 		f.flags = fNoIP
 	}
 	f.rule = w.rules.keyRule(key, tr, child.flags)
@@ -195,12 +199,7 @@ func (w *walker) resolve(n *node, key []byte, tr traits) (*node, field) {
 
 // isAgent: user_agent, user-agent, userAgent, http.user_agent.
 func isAgent(key []byte) bool {
-	for _, w := range []string{"user_agent", "user-agent", "useragent"} {
-		if k := len(key) - len(w); k >= 0 && foldedPrefix(key[k:], w) {
-			return true
-		}
-	}
-	return false
+	return endsFolded(key, "agent") && (endsFolded(key, "user_agent") || endsFolded(key, "user-agent") || endsFolded(key, "useragent"))
 }
 
 // isCookieAttribute: http.request.header.cookie.<name of a session cookie>.

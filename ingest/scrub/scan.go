@@ -300,6 +300,12 @@ func foldedPrefix(s []byte, word string) bool {
 	return true
 }
 
+// endsFolded tells whether s ends in the lower-case word, in any case.
+func endsFolded(s []byte, word string) bool {
+	k := len(s) - len(word)
+	return k >= 0 && lower(s[len(s)-1]) == word[len(word)-1] && foldedPrefix(s[k:], word)
+}
+
 func foldedEqual(s []byte, word string) bool { return len(s) == len(word) && foldedPrefix(s, word) }
 
 func isSpace(b byte) bool { return b == ' ' || b >= '\t' && b <= '\r' }

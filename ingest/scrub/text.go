@@ -1,7 +1,6 @@
 package scrub
 
 import (
-	"bytes"
 	"regexp"
 	"slices"
 )
@@ -49,13 +48,11 @@ func (r *Rules) worth(s []byte, tr traits, digits int, f flags) bool {
 		digits >= 14, digits >= 9 && tr&hasDash != 0,
 		digits >= 2 && tr&hasUpper != 0 && len(s) >= 15:
 		return true
-	case r.cfg.IP && f&fNoIP == 0 && (digits >= 4 && tr&hasDot != 0 || tr&hasColon != 0 && bytes.Count(s, colon) >= 2):
+	case r.cfg.IP && f&fNoIP == 0 && mayHoldIP(s, tr, digits):
 		return true
 	}
 	return f&fWhole != 0 && isOTP(s)
 }
-
-var colon = []byte{':'}
 
 // builtin applies the built-in rules to s, given what was found before by
 // custom rules and by its parts (parameters, cookies). Matches end up sorted and
@@ -155,7 +152,7 @@ func (t *texter) finders(s []byte, tr traits, digits int) {
 			t.find(s, ruleUserpath, findHomePath)
 		}
 	}
-	if r.cfg.IP && f&fSub != 0 && f&fNoIP == 0 && (digits >= 4 && tr&hasDot != 0 || tr&hasColon != 0) {
+	if r.cfg.IP && f&fSub != 0 && f&fNoIP == 0 && mayHoldIP(s, tr, digits) {
 		t.find(s, ruleIP, findIP)
 	}
 }
