@@ -33,8 +33,16 @@ func (s Stack) Len() int { return len(s.at) }
 
 // Frame reads the frame at i, 0 being the outermost.
 func (s Stack) Frame(i int) (f Frame) {
-	readFrame(s.text, int(s.at[i]), &f)
+	s.Read(i, &f)
 	return f
+}
+
+// Read is Frame into f. What f says already is not made anew: frames of one
+// stack often name the same file.
+func (s Stack) Read(i int, f *Frame) {
+	last := *f
+	*f = Frame{}
+	readFrame(s.text, int(s.at[i]), f, &last)
 }
 
 // InApp tells whether the frame at i says that it belongs to the application;
@@ -51,8 +59,10 @@ func (s Stack) Frames() []Frame {
 		return nil
 	}
 	all := make([]Frame, len(s.at))
+	var f Frame
 	for i := range all {
-		readFrame(s.text, int(s.at[i]), &all[i])
+		s.Read(i, &f)
+		all[i] = f
 	}
 	return all
 }

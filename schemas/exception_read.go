@@ -3,6 +3,7 @@ package schemas
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -133,21 +134,22 @@ func (r *exceptionReader) frames(i int) (end int, at []int32) {
 	return end, slices.Clone(at[max(len(at)-MaxFrames, 0):])
 }
 
-// readFrame reads the frame that begins at i into f.
-func readFrame(text []byte, i int, f *Frame) {
+// readFrame reads the frame that begins at i into f; last is another one, which
+// may say the same.
+func readFrame(text []byte, i int, f, last *Frame) {
 	i++
 	for m, next := scanMember(text, i); next > 0; m, next = scanMember(text, i) {
 		i = next
 		v := jsontext.Value(text[m.value:m.end])
 		switch string(m.name(text)) {
 		case "filename":
-			f.Filename, _ = UnquoteString(v)
+			f.Filename = unquoteAgain(v, last.Filename)
 		case "abs_path":
-			f.AbsPath, _ = UnquoteString(v)
+			f.AbsPath = unquoteAgain(v, last.AbsPath)
 		case "function":
-			f.Function, _ = UnquoteString(v)
+			f.Function = unquoteAgain(v, last.Function)
 		case "module":
-			f.Module, _ = UnquoteString(v)
+			f.Module = unquoteAgain(v, last.Module)
 		case "lineno":
 			f.Lineno = count(v)
 		case "colno":
@@ -177,6 +179,16 @@ func (r *exceptionReader) str(i int, into *string) (end int) {
 	end, v := r.raw(i)
 	*into, _ = UnquoteString(v)
 	return end
+}
+
+// unquoteAgain is UnquoteString without the ok; again is a string that is likely
+// the same.
+func unquoteAgain(v jsontext.Value, again string) string {
+	if len(v) == len(again)+2 && v[0] == '"' && string(v[1:len(v)-1]) == again && strings.IndexByte(again, '\\') < 0 {
+		return again
+	}
+	s, _ := UnquoteString(v)
+	return s
 }
 
 var yes, no = true, false

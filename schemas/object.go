@@ -177,15 +177,23 @@ func (o *Object) Set(name string, value jsontext.Value) {
 		case m.edit > 0:
 			o.edits[m.edit-1].value = value
 		default:
-			o.edits = append(o.edits, edit{value: value})
+			o.addEdit(edit{value: value})
 			m.edit = int32(len(o.edits))
 		}
 		done = true
 	}
 	if !done {
-		o.edits = append(o.edits, edit{name: name, value: value})
+		o.addEdit(edit{name: name, value: value})
 		o.members = append(o.members, member{start: -1, edit: int32(len(o.edits))})
 	}
+}
+
+// addEdit makes room for a few at once: an event that is edited has several.
+func (o *Object) addEdit(e edit) {
+	if o.edits == nil {
+		o.edits = make([]edit, 0, 4)
+	}
+	o.edits = append(o.edits, e)
 }
 
 // SetString is Set with a Go string, quoted.

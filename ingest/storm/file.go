@@ -7,7 +7,9 @@ import "strings"
 // hash in the name.
 //
 //	https://cdn.example/assets/index-BxT3k9aQ.js?v=2  →  /assets/index.js
-func File(name string) string {
+func File(name string) string { return string(appendFile(nil, name)) }
+
+func appendFile(b []byte, name string) []byte {
 	if i := strings.IndexAny(name, "?#"); i >= 0 {
 		name = name[:i]
 	}
@@ -19,41 +21,35 @@ func File(name string) string {
 		}
 	}
 	name = cut(name, maxName)
-	dir, base := "", name
-	if i := strings.LastIndexByte(name, '/'); i >= 0 {
-		dir, base = name[:i+1], name[i+1:]
-	}
+	base := name[strings.LastIndexByte(name, '/')+1:]
 	if !strings.ContainsAny(base, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") {
-		return name
+		return append(b, name...)
 	}
-	return dir + unhash(base)
+	return appendUnhashed(append(b, name[:len(name)-len(base)]...), base)
 }
 
-// unhash takes content hashes out of a file's name: parts after a '.', '-' or
-// '_' that stand before the extension and look made by a machine.
-func unhash(base string) string {
+// appendUnhashed takes content hashes out of a file's name: parts after a '.',
+// '-' or '_' that stand before the extension and look made by a machine.
+func appendUnhashed(b []byte, base string) []byte {
 	ext := strings.LastIndexByte(base, '.')
 	if ext < 0 {
-		return base
+		return append(b, base...)
 	}
 	if i := ext - 9; i > 0 && base[i] == '-' && urlHashed(base[i+1:ext]) {
-		return base[:i] + base[ext:]
+		return append(append(b, base[:i]...), base[ext:]...)
 	}
-	var b strings.Builder
 	start := 0
 	for i := 0; i <= ext; i++ {
 		if i < ext && strings.IndexByte(".-_", base[i]) < 0 {
 			continue
 		}
 		part := base[start:i]
-		if start > 0 && looksHashed(strings.TrimLeft(part, ".-_")) {
-			part = ""
+		if start == 0 || !looksHashed(strings.TrimLeft(part, ".-_")) {
+			b = append(b, part...)
 		}
-		b.WriteString(part)
 		start = i
 	}
-	b.WriteString(base[ext:])
-	return b.String()
+	return append(b, base[ext:]...)
 }
 
 // urlHashed recognises the eight characters of base64url that Vite and Rollup

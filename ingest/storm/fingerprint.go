@@ -54,23 +54,23 @@ type Fingerprint struct {
 // says. Two errors of one bug agree in it whatever their build, host and data.
 func (f *Facts) Fingerprint() Fingerprint {
 	fp := Fingerprint{Release: f.Release, Environment: f.Environment, Level: f.Level}
-	base, value := f.computed()
+	var space [1 << 10]byte // enough for most
+	text, value := f.computed(space[:0])
 	fp.Title = f.title(value)
-	h := sha256.New()
 	if f.isCustom() {
-		h.Write([]byte("custom"))
+		own := []byte("custom")
 		for _, part := range f.Custom[:min(len(f.Custom), maxParts)] {
-			h.Write([]byte{0})
+			own = append(own, 0)
 			if isDefault(part) {
-				h.Write([]byte(base))
+				own = append(own, text...)
 				continue
 			}
-			h.Write([]byte(cut(part, maxValue)))
+			own = append(own, cut(part, maxValue)...)
 		}
-	} else {
-		h.Write([]byte(base))
+		text = own
 	}
-	copy(fp.ID[:], h.Sum(nil))
+	sum := sha256.Sum256(text)
+	copy(fp.ID[:], sum[:])
 	return fp
 }
 
@@ -89,49 +89,53 @@ func isDefault(part string) bool {
 	return ok && strings.TrimSpace(inner) == "default"
 }
 
-// computed is the text under the default fingerprint, its parts parted by
-// zero bytes, and the normalised value of what was reported.
-func (f *Facts) computed() (text, value string) {
-	var b strings.Builder
-	b.Grow(512)
+// computed appends the text under the default fingerprint, its parts parted by
+// zero bytes, to b. value is what was reported, normalised.
+func (f *Facts) computed(b []byte) (text []byte, value string) {
 	if len(f.Exceptions) == 0 {
 		value = Normal(f.Message)
-		b.WriteString("message\x00")
-		b.WriteString(cut(f.Logger, maxName))
-		b.WriteByte(0)
-		b.WriteString(value)
-		return b.String(), value
+		b = append(b, "message\x00"...)
+		b = append(b, cut(f.Logger, maxName)...)
+		b = append(b, 0)
+		return append(b, value...), value
 	}
-	b.WriteString("exception")
+	b = append(b, "exception"...)
 	chain := f.Exceptions[max(0, len(f.Exceptions)-maxExceptions):]
 	for i := len(chain) - 1; i >= 0; i-- {
 		normal := Normal(chain[i].Value)
 		if i == len(chain)-1 {
 			value = normal
 		}
-		b.WriteByte(0)
-		b.WriteString(cut(chain[i].Type, maxName))
-		b.WriteByte(0)
-		b.WriteString(normal)
+		b = append(b, 0)
+		b = append(b, cut(chain[i].Type, maxName)...)
+		b = append(b, 0)
+		b = append(b, normal...)
 	}
 	for i := len(chain) - 1; i >= 0; i-- {
 		if len(chain[i].Frames) > 0 {
-			frames(&b, chain[i].Frames)
-			break
+			return appendFrames(b, chain[i].Frames), value
 		}
 	}
-	return b.String(), value
+	return b, value
 }
 
-// frames writes the innermost frames.
-func frames(b *strings.Builder, all []Frame) {
+// appendFrames writes the innermost frames.
+func appendFrames(b []byte, all []Frame) []byte {
 	which, n := innermost(len(all), func(i int) bool { return all[i].InApp })
+	last, from, to := "", 0, 0 // neighbours are often of one file
 	for _, i := range which[:n] {
-		b.WriteByte(0)
-		b.WriteString(File(all[i].File))
-		b.WriteByte(0)
-		b.WriteString(cut(all[i].Function, maxName))
+		b = append(b, 0)
+		if all[i].File == last {
+			b = append(b, b[from:to]...)
+		} else {
+			last, from = all[i].File, len(b)
+			b = appendFile(b, last)
+			to = len(b)
+		}
+		b = append(b, 0)
+		b = append(b, cut(all[i].Function, maxName)...)
 	}
+	return b
 }
 
 // innermost are which of n frames tell one bug from another, the innermost

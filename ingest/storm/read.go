@@ -31,8 +31,9 @@ func Read(ev *schemas.Event) Fingerprint {
 func readFrames(stack schemas.Stack) []Frame {
 	which, n := innermost(stack.Len(), stack.InApp)
 	list := make([]Frame, n)
+	var f schemas.Frame
 	for k, i := range which[:n] {
-		f := stack.Frame(i)
+		stack.Read(i, &f)
 		list[n-1-k] = Frame{File: fileOf(&f), Function: f.Function, InApp: f.InApp != nil && *f.InApp}
 	}
 	return list
