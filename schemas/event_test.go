@@ -3,7 +3,6 @@ package schemas
 import (
 	"bytes"
 	"encoding/json"
-	"strings"
 	"testing"
 	"time"
 
@@ -127,79 +126,6 @@ func TestParseTimestamp(t *testing.T) {
 	}
 }
 
-func TestExceptions(t *testing.T) {
-	yes, no := true, false
-	one := []readException{{
-		Exception{Type: "TypeError", Value: "x", Module: "m", Handled: &no, MechanismType: "onerror"},
-		[]Frame{{Filename: "a.js", AbsPath: "https://a/a.js", Function: "f", Module: "mod", Lineno: 3, Colno: 4, InApp: &yes}, {Function: "g"}},
-	}}
-	const ex = `{"type":"TypeError","value":"x","module":"m","mechanism":{"type":"onerror","handled":false},"stacktrace":{"frames":[` +
-		`{"filename":"a.js","abs_path":"https://a/a.js","function":"f","module":"mod","lineno":3,"colno":"4","in_app":true},null,{"function":"g","lineno":-1,"in_app":"maybe"}]}}`
-	tests := []struct {
-		name, in string
-		want     []readException
-	}{
-		{"values", `{"exception":{"values":[` + ex + `]}}`, one},
-		{"array", `{"exception":[` + ex + `]}`, one},
-		{"object", `{"exception":` + ex + `}`, one},
-		{"old key", `{"sentry.interfaces.Exception":{"values":[` + ex + `]}}`, one},
-		{"null under the new key", `{"exception":null,"sentry.interfaces.Exception":[` + ex + `]}`, one},
-		{"values is one object", `{"exception":{"values":` + ex + `}}`, one},
-		{"nulls between", `{"exception":{"values":[null,` + ex + `,3]}}`, one},
-		{"none", `{}`, nil},
-		{"no values", `{"exception":{"values":[]}}`, nil},
-		{"null values", `{"exception":{"values":null}}`, nil},
-		{"of another kind", `{"exception":"x"}`, nil},
-		{"value is a number", `{"exception":[{"type":"E","value":12}]}`, []readException{{Exception: Exception{Type: "E", Value: "12"}}}},
-		{"value is an object", `{"exception":[{"type":"E","value":{"a":[1]}}]}`, []readException{{Exception: Exception{Type: "E", Value: `{"a":[1]}`}}}},
-		{"handled is null", `{"exception":[{"mechanism":{"handled":null,"type":"generic"}}]}`, []readException{{Exception: Exception{MechanismType: "generic"}}}},
-		{"stacktrace is null", `{"exception":[{"type":"E","stacktrace":null}]}`, []readException{{Exception: Exception{Type: "E"}}}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			e := event(t, tt.in)
-			if diff := cmp.Diff(tt.want, withFrames(e.Exceptions()), cmpopts.IgnoreUnexported(Stack{})); diff != "" {
-				t.Error(diff)
-			}
-			first, ok := e.FirstException()
-			if ok != (len(tt.want) > 0) || e.HasException() != ok || ok && first.Type != tt.want[0].Type {
-				t.Errorf("first: %+v, %v", first, ok)
-			}
-		})
-	}
-	t.Run("bounded", func(t *testing.T) {
-		frames := strings.Repeat(`{"function":"old"},`, 500) + `{"function":"crash"}`
-		e := event(t, `{"exception":[`+strings.Repeat(`{"type":"E","stacktrace":{"frames":[`+frames+`]}},`, 100)+`{}]}`)
-		got := e.Exceptions()
-		if len(got) != MaxExceptions || got[0].Stack.Len() != MaxFrames || got[0].Stack.Frame(MaxFrames-1).Function != "crash" {
-			t.Errorf("%d exceptions, %d frames", len(got), got[0].Stack.Len())
-		}
-	})
-}
-
-func TestHandled(t *testing.T) {
-	for name, tt := range map[string]struct {
-		in             string
-		handled, known bool
-	}{
-		"message":            {`{"message":"x"}`, false, false},
-		"mechanism absent":   {`{"exception":[{"type":"E"}]}`, false, false},
-		"handled":            {`{"exception":[{"mechanism":{"handled":true}}]}`, true, true},
-		"unhandled":          {`{"exception":[{"mechanism":{"handled":false}}]}`, false, true},
-		"one of a chain":     {`{"exception":[{"mechanism":{"handled":true}},{"mechanism":{"handled":false}},{}]}`, false, true},
-		"the other way":      {`{"exception":[{"mechanism":{"handled":false}},{"mechanism":{"handled":true}}]}`, false, true},
-		"as text":            {`{"exception":[{"mechanism":{"handled":"false"}}]}`, false, true},
-		"mechanism is text":  {`{"exception":[{"mechanism":"generic"}]}`, false, false},
-		"handled is no word": {`{"exception":[{"mechanism":{"handled":"who knows"}}]}`, false, false},
-	} {
-		e := event(t, tt.in)
-		handled, known := e.Handled()
-		if handled != tt.handled || known != tt.known || e.IsUnhandledCrash() != (tt.known && !tt.handled) {
-			t.Errorf("%s: %v, %v", name, handled, known)
-		}
-	}
-}
-
 func TestFingerprint(t *testing.T) {
 	for in, want := range map[string][]string{
 		`{}`:                      nil,
@@ -211,41 +137,6 @@ func TestFingerprint(t *testing.T) {
 	} {
 		if diff := cmp.Diff(want, event(t, in).Fingerprint()); diff != "" {
 			t.Errorf("%s: %s", in, diff)
-		}
-	}
-}
-
-func TestAddTags(t *testing.T) {
-	for _, tt := range []struct{ name, in, want string }{
-		{"absent", `{"a":1}`, `{"a":1,"tags":{"gateway.project":"shop"}}`},
-		{"null", `{"tags":null,"a":1}`, `{"tags":{"gateway.project":"shop"},"a":1}`},
-		{"of another kind", `{"tags":"x"}`, `{"tags":{"gateway.project":"shop"}}`},
-		{"empty object", `{"tags":{}}`, `{"tags":{"gateway.project":"shop"}}`},
-		{"object", `{"tags":{ "a" : 9223372036854775809 }}`, `{"tags":{ "a" : 9223372036854775809,"gateway.project":"shop" }}`},
-		{"object with the key", `{"tags":{"gateway.project":"forged","a":"b"}}`, `{"tags":{"gateway.project":"shop","a":"b"}}`},
-		{"empty array", `{"tags":[]}`, `{"tags":[["gateway.project","shop"]]}`},
-		{"pairs", `{"tags":[["a", "b"]]}`, `{"tags":[["a", "b"],["gateway.project","shop"]]}`},
-		{"pairs with the key", `{"tags":[["gateway.project","forged"],["a","b"],null]}`, `{"tags":[["a","b"],null,["gateway.project","shop"]]}`},
-		{
-			"key and value objects", `{"tags":[{"key":"a","value":"b"},{"value":"forged","key":"gateway.project"}]}`,
-			`{"tags":[{"key":"a","value":"b"},{"key":"gateway.project","value":"shop"}]}`,
-		},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			e := event(t, tt.in)
-			e.AddTags("gateway.project", "shop")
-			if got := string(e.Bytes()); got != tt.want {
-				t.Errorf("got  %s\nwant %s", got, tt.want)
-			}
-			if v, ok := e.Tag("gateway.project"); !ok || v != "shop" {
-				t.Errorf("tag reads %q, %v", v, ok)
-			}
-		})
-	}
-	e := event(t, `{"tags":[["n",1],["n",2],["b",true],["z",null]]}`)
-	for key, want := range map[string]string{"n": "1", "b": "true", "z": "", "absent": ""} {
-		if got, ok := e.Tag(key); got != want || ok != (want != "") {
-			t.Errorf("%s: %q, %v", key, got, ok)
 		}
 	}
 }
@@ -368,70 +259,6 @@ func TestEventFixtures(t *testing.T) {
 	}
 	if n < 100 {
 		t.Errorf("only %d events among the fixtures", n)
-	}
-}
-
-func TestContainers(t *testing.T) {
-	n := 0
-	for _, f := range fixtures(t) {
-		if !f.isEnvelope() {
-			continue
-		}
-		env, err := readAll(bytes.NewReader(f.body(t)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range env.Items {
-			h := env.Items[i].Header
-			if !h.IsContainer() {
-				continue
-			}
-			n++
-			payload, _ := env.Items[i].InMemory()
-			c, err := ParseContainer(payload)
-			if err != nil {
-				t.Fatalf("%s: %v", f.ID, err)
-			}
-			count, ok := h.ItemCount()
-			if !ok || count != len(c.Items) {
-				t.Fatalf("%s: %d items, header says %d", f.ID, len(c.Items), count)
-			}
-			if !bytes.Equal(c.Bytes(), payload) {
-				t.Errorf("%s: changed without an edit", f.ID)
-			}
-			var full struct{ Items []json.RawMessage }
-			if err := json.Unmarshal(payload, &full); err != nil {
-				t.Fatal(err)
-			}
-			for j := range full.Items {
-				if !bytes.Equal(full.Items[j], c.Items[j]) {
-					t.Errorf("%s: member %d differs", f.ID, j)
-				}
-			}
-			first := string(c.Items[0])
-			c.Items = append(c.Items[:0:0], c.Items[1:]...)
-			c.Save()
-			h.SetItemCount(len(c.Items))
-			again, err := ParseContainer(c.Bytes())
-			if got, ok := h.ItemCount(); err != nil || !ok || got != count-1 || len(again.Items) != count-1 || strings.Contains(string(c.Bytes()), first) {
-				t.Errorf("%s: after removing one: %v", f.ID, err)
-			}
-		}
-	}
-	if n == 0 {
-		t.Error("no container among the fixtures")
-	}
-	for _, bad := range []string{`{}`, `{"items":{}}`, `{"items":null}`, `[]`, `{"items":[`} {
-		if _, err := ParseContainer([]byte(bad)); err == nil {
-			t.Errorf("%s is no container", bad)
-		}
-	}
-	for _, bad := range []string{`"3"`, `-1`, `1.5`, `null`, `99999999999`} {
-		h := NewItemHeader("log")
-		h.Set("item_count", jsontext.Value(bad))
-		if n, ok := h.ItemCount(); ok {
-			t.Errorf("item_count %s reads %d", bad, n)
-		}
 	}
 }
 
