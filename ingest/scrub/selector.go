@@ -121,22 +121,25 @@ func (sel *selector) matches(path []segment, val byte) bool {
 	return false
 }
 
+// suffixOf compares from the end. A ** takes as little as it can; where that
+// leads nowhere, the one met last takes one more, so that a path costs at most
+// its length for each part, however deep a stranger nests.
 func (parts selectorPath) suffixOf(path []segment, val byte) bool {
-	for len(parts) > 0 {
-		last := parts[len(parts)-1]
-		rest := parts[:len(parts)-1]
-		if last.kind == 'd' {
-			for n := len(path); n >= 0; n-- {
-				if rest.suffixOf(path[:n], 0) {
-					return true
-				}
-			}
+	part, at := len(parts)-1, len(path)-1
+	star, from := -1, -1 // the ** met last, and up to where it takes everything
+	for part >= 0 {
+		switch {
+		case parts[part].kind == 'd':
+			star, from, val = part, at, 0
+			part--
+		case at >= 0 && parts[part].is(&path[at], val):
+			part, at, val = part-1, at-1, 0
+		case from >= 0:
+			from--
+			part, at = star-1, from
+		default:
 			return false
 		}
-		if len(path) == 0 || !last.is(&path[len(path)-1], val) {
-			return false
-		}
-		parts, path, val = rest, path[:len(path)-1], 0
 	}
 	return true
 }
