@@ -7,6 +7,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -17,7 +20,7 @@ import (
 )
 
 type checkScrubCmd struct {
-	File    string `arg:"" help:"An envelope, or one JSON item such as an event; - reads standard input." type:"path"`
+	File    string `arg:"" help:"An envelope, one JSON item such as an event, or a recording of a replay; - reads standard input." type:"path"`
 	Project string `help:"Project whose rules apply; the first one when empty."`
 	Type    string `help:"Item type, when the file holds no envelope." default:"event"`
 	JSON    bool   `help:"Print the result as JSON."`
@@ -55,26 +58,19 @@ func (s *checkScrubCmd) Run(c *cli, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	items, err := split(body, s.Type)
+	header, items, err := split(body, s.Type)
 	if err != nil {
 		return err
 	}
-	results := make([]scrubbed, 0, len(items))
-	for _, it := range items {
-		raw, _ := it.InMemory()
-		r := scrubbed{Type: it.Header.Type, Before: string(raw)}
-		after, hits, err := rules.Explain(it.Header.Type, bytes.Clone(raw))
-		if err != nil && !errors.Is(err, scrub.ErrOpaque) {
-			return err
-		}
-		r.After, r.Hits, r.Opaque = string(after), hits, err != nil
-		results = append(results, r)
+	results, err := explain(rules, header, items)
+	if err != nil {
+		return err
 	}
 	if s.JSON || !isTerminal(out) {
 		return writeJSON(out, results)
 	}
 	for _, r := range results {
-		fmt.Fprintf(out, "\x1b[1m%s\x1b[0m\n\x1b[31m- %s\x1b[0m\n\x1b[32m+ %s\x1b[0m\n", r.Type, r.Before, r.After)
+		fmt.Fprintf(out, "\x1b[1m%s\x1b[0m\n\x1b[31m- %s\x1b[0m\n\x1b[32m+ %s\x1b[0m\n", harmless(r.Type), harmless(r.Before), harmless(r.After))
 		if r.Opaque {
 			fmt.Fprintf(out, "cannot be read, so it cannot be scrubbed: scrub.opaque is %q\n", project.Scrub.Opaque)
 		}
@@ -83,11 +79,69 @@ func (s *checkScrubCmd) Run(c *cli, out io.Writer) error {
 		t.Style().Format.Header = text.FormatDefault
 		t.AppendHeader(table.Row{"where", "rule"})
 		for _, h := range r.Hits {
-			t.AppendRow(table.Row{h.Path, h.Rule})
+			t.AppendRow(table.Row{harmless(h.Path), h.Rule})
 		}
 		fmt.Fprintln(out, t.Render())
 	}
 	return nil
+}
+
+// explain scrubs each item, and the headers of the envelope and of the items;
+// those are shown where a rule hit.
+func explain(rules *scrub.Rules, header *schemas.Object, items []schemas.Item) ([]scrubbed, error) {
+	results := make([]scrubbed, 0, len(items))
+	add := func(typ, payload string, raw, after []byte, hits []scrub.Hit, err error) error {
+		if err != nil && !errors.Is(err, scrub.ErrOpaque) {
+			return err
+		}
+		results = append(results, scrubbed{Type: typ, Before: shown(payload, raw), After: shown(payload, after), Hits: hits, Opaque: err != nil})
+		return nil
+	}
+	line := func(typ string, o *schemas.Object, item bool) error {
+		if o == nil {
+			return nil
+		}
+		raw := o.Bytes()
+		after, hits, err := rules.ExplainHeader(raw, item)
+		if err == nil && len(hits) == 0 {
+			return nil
+		}
+		return add(typ, "", raw, after, hits, err)
+	}
+	if err := line("header of the envelope", header, false); err != nil {
+		return nil, err
+	}
+	for _, it := range items {
+		raw, _ := it.InMemory()
+		typ := it.Header.Type
+		if err := line("header of "+typ, it.Header.Object, true); err != nil {
+			return nil, err
+		}
+		after, hits, err := rules.Explain(typ, bytes.Clone(raw))
+		if err := add(typ, typ, raw, after, hits, err); err != nil {
+			return nil, err
+		}
+	}
+	return results, nil
+}
+
+// shown is a payload as people can read it.
+func shown(typ string, payload []byte) string {
+	payload = scrub.Readable(typ, payload)
+	if !utf8.Valid(payload) {
+		return fmt.Sprintf("(%d bytes that are no text)", len(payload))
+	}
+	return string(payload)
+}
+
+// harmless takes out of a stranger's text what a terminal would obey.
+func harmless(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Cf, r) || unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return utf8.RuneError
+		}
+		return r
+	}, s)
 }
 
 func (s *checkScrubCmd) project(cfg *config.Config) (*config.Project, error) {
@@ -115,29 +169,34 @@ func readFile(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(in, maxCheckFile))
 }
 
-// split reads an envelope's items; a file that is not an envelope is one item
-// of the given type.
-func split(body []byte, typ string) ([]schemas.Item, error) {
+// split reads an envelope; a file that is none is one item: a replay's recording,
+// or of the given type.
+func split(body []byte, typ string) (header *schemas.Object, items []schemas.Item, err error) {
+	one := func(typ string) []schemas.Item {
+		return []schemas.Item{{Header: schemas.NewItemHeader(typ), Payload: schemas.Bytes(body)}}
+	}
+	if scrub.IsRecording(body) {
+		return nil, one("replay_recording"), nil
+	}
 	r := schemas.NewReader(bytes.NewReader(body))
-	if _, err := r.Header(); err == nil {
-		var items []schemas.Item
+	if h, err := r.Header(); err == nil {
 		for {
-			h, payload, err := r.Next()
+			ih, payload, err := r.Next()
 			if errors.Is(err, io.EOF) && len(items) > 0 {
-				return items, nil
+				return h.Object, items, nil
 			}
 			if err != nil {
 				break
 			}
 			raw, err := io.ReadAll(payload)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
-			items = append(items, schemas.Item{Header: h, Payload: schemas.Bytes(raw)})
+			items = append(items, schemas.Item{Header: ih, Payload: schemas.Bytes(raw)})
 		}
 	}
 	if _, err := schemas.ParseObject(body); err != nil {
-		return nil, fmt.Errorf("the file is neither an envelope nor a JSON object: %w", err)
+		return nil, nil, fmt.Errorf("the file is neither an envelope, nor a JSON object, nor a replay's recording: %w", err)
 	}
-	return []schemas.Item{{Header: schemas.NewItemHeader(typ), Payload: schemas.Bytes(body)}}, nil
+	return nil, one(typ), nil
 }

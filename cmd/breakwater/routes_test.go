@@ -80,6 +80,10 @@ func TestRoutesSimulate(t *testing.T) {
 	if code := run([]string{"routes", "simulate", path}, &bare, &bytes.Buffer{}); code != exitGood || !strings.Contains(bare.String(), `"templates": []`) {
 		t.Errorf("no templates are no empty list: %.200s", bare.String())
 	}
+	var empty bytes.Buffer
+	if code := run([]string{"routes", "simulate", os.DevNull}, &empty, &bytes.Buffer{}); code != exitGood || strings.Contains(empty.String(), "null") {
+		t.Errorf("nothing is no empty list: %s", empty.String())
+	}
 	count := func(s simulation, route string) (n int, configured bool) {
 		for _, r := range s.Routes {
 			if r.Route == route {

@@ -45,13 +45,28 @@ func (r *Rules) Item(typ string, payload []byte) ([]byte, []Count, error) {
 
 // Explain is Item with the place of every hit, in order; at most 10000.
 func (r *Rules) Explain(typ string, payload []byte) (after []byte, hits []Hit, err error) {
-	n := make([]int, len(r.names))
-	after, err = r.scrub(typ, payload, addresses{remove: r.cfg.IP, leave: true}, n, func(path []segment, rule ruleID) {
-		if len(hits) < 10000 {
-			hits = append(hits, Hit{Path: pathString(path), Rule: r.names[rule]})
-		}
-	})
+	after, err = r.scrub(typ, payload, addresses{remove: r.cfg.IP, leave: true}, make([]int, len(r.names)), r.noting(&hits))
 	return after, hits, err
+}
+
+// ExplainHeader is Explain for the header line of an envelope, or of one of its
+// items.
+func (r *Rules) ExplainHeader(line []byte, item bool) (after []byte, hits []Hit, err error) {
+	root := envelopeHeader
+	if item {
+		root = itemHeader
+	}
+	after, err = r.json(root, line, addresses{remove: r.cfg.IP, leave: true}, make([]int, len(r.names)), r.noting(&hits), false)
+	return after, hits, err
+}
+
+// noting writes down where rules hit.
+func (r *Rules) noting(hits *[]Hit) func([]segment, ruleID) {
+	return func(path []segment, rule ruleID) {
+		if len(*hits) < 10000 {
+			*hits = append(*hits, Hit{Path: pathString(path), Rule: r.names[rule]})
+		}
+	}
 }
 
 func pathString(path []segment) string {

@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/zlib"
+
+	"breakwater/schemas"
 )
 
 // Bounds of a replay recording, as Sentry has them.
@@ -58,6 +60,42 @@ func (r *Rules) recording(payload []byte, ip addresses, hits []int, trace func([
 	return append(whole, out...), nil
 }
 
+// IsRecording tells whether a payload has the form of a replay recording.
+func IsRecording(payload []byte) bool {
+	head, body, ok := bytes.Cut(payload, []byte{'\n'})
+	if !ok || len(body) == 0 {
+		return false
+	}
+	o, err := schemas.ParseObject(head)
+	if err != nil {
+		return false
+	}
+	if _, ok = o.Get("segment_id"); !ok {
+		return false
+	}
+	if body[0] == '[' {
+		return true
+	}
+	_, err = zlib.NewReader(bytes.NewReader(body))
+	return err == nil
+}
+
+// Readable is a payload for people: of a recording the text that is packed in
+// it. What cannot be unpacked comes back as it is.
+func Readable(typ string, payload []byte) []byte {
+	head, body, ok := bytes.Cut(payload, []byte{'\n'})
+	if typ != "replay_recording" || !ok {
+		return payload
+	}
+	plain := new(bytes.Buffer)
+	plain.Write(head)
+	plain.WriteByte('\n')
+	if inflate(plain, body) != nil {
+		return payload
+	}
+	return plain.Bytes()
+}
+
 func sameSlice(a, b []byte) bool { return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) }
 
 // A writer takes a megabyte; recordings come every few seconds from every page.
@@ -65,13 +103,27 @@ var deflaters = sync.Pool{New: func() any { return zlib.NewWriter(nil) }}
 
 var inflateBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-func (r *Rules) deflated(body []byte, ip addresses, hits []int, trace func([]segment, ruleID)) ([]byte, error) {
+// inflate unpacks zlib data, within bounds; every error wraps ErrOpaque.
+func inflate(plain *bytes.Buffer, body []byte) error {
 	src := bytes.NewReader(body)
 	zr, err := zlib.NewReader(src)
 	if err != nil {
-		return nil, fmt.Errorf("%w: inflating: %w", ErrOpaque, err)
+		return fmt.Errorf("%w: inflating: %w", ErrOpaque, err)
 	}
 	limit := min(maxInflated, max(ratioFree, int64(len(body))*maxInflateRatio))
+	n, err := io.Copy(plain, io.LimitReader(zr, limit+1))
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: inflating: %w", ErrOpaque, err)
+	case n > limit:
+		return fmt.Errorf("%w: %w", ErrOpaque, errInflate)
+	case src.Len() > 0:
+		return fmt.Errorf("%w: %d bytes behind the zlib data", ErrOpaque, src.Len())
+	}
+	return nil
+}
+
+func (r *Rules) deflated(body []byte, ip addresses, hits []int, trace func([]segment, ruleID)) ([]byte, error) {
 	plain := inflateBuffers.Get().(*bytes.Buffer)
 	defer func() {
 		if plain.Cap() <= 8<<20 {
@@ -79,14 +131,8 @@ func (r *Rules) deflated(body []byte, ip addresses, hits []int, trace func([]seg
 			inflateBuffers.Put(plain)
 		}
 	}()
-	n, err := io.Copy(plain, io.LimitReader(zr, limit+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%w: inflating: %w", ErrOpaque, err)
-	case n > limit:
-		return nil, fmt.Errorf("%w: %w", ErrOpaque, errInflate)
-	case src.Len() > 0:
-		return nil, fmt.Errorf("%w: %d bytes behind the zlib data", ErrOpaque, src.Len())
+	if err := inflate(plain, body); err != nil {
+		return nil, err
 	}
 	out, err := r.json(recording, plain.Bytes(), ip, hits, trace, false)
 	if err != nil {

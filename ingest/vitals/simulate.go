@@ -77,7 +77,7 @@ func SimulateRoutes(templates []string, r io.Reader) (Report, error) {
 	for _, t := range templates {
 		configured[t] = true
 	}
-	rep, counts, router := Report{}, map[string]int{}, newRouter(templates)
+	rep, counts, router := Report{Routes: []RouteCount{}, Proposals: []Proposal{}}, map[string]int{}, newRouter(templates)
 	lines := bufio.NewReaderSize(r, maxLogLine)
 	for {
 		line, whole, err := nextLine(lines)

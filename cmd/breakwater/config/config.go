@@ -70,7 +70,7 @@ type Limits struct {
 	RequestSize Size `yaml:"request_size" validate:"between=1KiB 1GiB"`
 	// Body size after decompression.
 	DecompressedSize Size `yaml:"decompressed_size" validate:"between=1KiB 4GiB"`
-	// How many times larger a body may get by decompression.
+	// How many times larger a body may get by decompression, once it is larger than 1 MiB.
 	CompressionRatio int `yaml:"compression_ratio" validate:"min=2,max=10000"`
 	// Size of one event, transaction or other JSON item.
 	EventSize Size `yaml:"event_size" validate:"between=1KiB 100MiB"`
