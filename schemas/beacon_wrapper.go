@@ -24,7 +24,8 @@ const (
 var beaconDevices = []string{"mobile", "tablet", "desktop", "other"}
 
 // field takes one member of a wrapper.
-func (d *beaconDecoder) field(name []byte, v jsontext.Value) {
+func (d *beaconDecoder) field(name []byte, at, end int) {
+	v := jsontext.Value(d.raw[at:end])
 	for _, field := range beaconFields {
 		if len(name) != len(field) || string(name) != field {
 			continue
@@ -37,7 +38,7 @@ func (d *beaconDecoder) field(name []byte, v jsontext.Value) {
 		if field == "device" {
 			s = word(v, beaconDevices)
 		} else {
-			s = d.scalar(v)
+			s = d.scalar(at, end)
 		}
 		switch {
 		case s != "":

@@ -22,9 +22,15 @@ var ErrNesting = errors.New("JSON nested too deeply")
 // takes for it (BenchmarkParseObject), and tells how deep the text is nested
 // besides. FuzzValid holds the answers to those of jsontext.
 func Valid(raw []byte) bool {
+	_, valid := nesting(raw)
+	return valid
+}
+
+// nesting is Valid, and tells how deep objects and arrays are nested.
+func nesting(raw []byte) (deepest int, valid bool) {
 	c := checker{text: raw}
 	i := c.value(skipSpace(raw, 0))
-	return i >= 0 && skipSpace(raw, i) == len(raw)
+	return c.deepest, i >= 0 && skipSpace(raw, i) == len(raw)
 }
 
 // checker goes through one text. Its methods take the offset where something
