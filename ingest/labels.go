@@ -242,12 +242,17 @@ func (s *Seen[H]) Add(h H) (fresh bool) {
 		return false
 	}
 	_, known := s.old[h]
+	s.Remember(h)
+	return !known
+}
+
+// Remember is Add for those who know that the hash is new.
+func (s *Seen[H]) Remember(h H) {
 	if len(s.young) >= s.n {
 		s.old, s.young = s.young, make(map[H]struct{}, s.n/4)
 		s.Rotation++
 	}
 	s.young[h] = struct{}{}
-	return !known
 }
 
 // Len is how many hashes are held.

@@ -194,26 +194,7 @@ func TestBeaconAllocations(t *testing.T) {
 	if raceDetector {
 		t.Skip("the race detector allocates on its own: what a beacon allocates cannot be counted under it, and is without it")
 	}
-	h := door(t)
-	beacon := func(n int) []byte {
-		return fmt.Appendf(nil, `{"route":"/product/:id","release":"shop@1.4.2","environment":"production","device":"mobile","vitals":[{"name":"LCP","value":1834.2,"id":"v6-%06d","delta":1834.2,"rating":"good","navigationType":"navigate","navigationURL":"https://shop.example/product/42"}]}`, n)
-	}
-	bodies := make([][]byte, 3000)
-	for i := range bodies {
-		bodies[i] = beacon(i)
-	}
-	r := httptest.NewRequest(http.MethodPost, "/api/1/vitals/?key="+testKey, nil)
-	r.RemoteAddr = "192.0.2.7:1234"
-	body, w, n := &replayed{}, &still{header: http.Header{}}, 0
-	send := func() {
-		body.Reset(bodies[n])
-		n++
-		r.Body = body
-		clear(w.header)
-		if h.ServeHTTP(w, r); w.status != http.StatusNoContent {
-			t.Fatalf("answered %d", w.status)
-		}
-	}
+	send := beaconSender(t)
 	for range 500 {
 		send()
 	}
@@ -222,4 +203,44 @@ func TestBeaconAllocations(t *testing.T) {
 	} else {
 		t.Logf("%v allocations", got)
 	}
+}
+
+// beaconSender sends a beacon with an id of its own to a door on each call, and
+// allocates nothing itself.
+func beaconSender(t testing.TB) func() {
+	h := door(t)
+	text := []byte(`{"route":"/product/:id","release":"shop@1.4.2","environment":"production","device":"mobile","vitals":[{"name":"LCP","value":1834.2,"id":"v6-00000000","delta":1834.2,"rating":"good","navigationType":"navigate","navigationURL":"https://shop.example/product/42"}]}`)
+	id := text[bytes.Index(text, []byte("v6-"))+3:][:8]
+	r := httptest.NewRequest(http.MethodPost, "/api/1/vitals/?key="+testKey, nil)
+	r.RemoteAddr = "192.0.2.7:1234"
+	body, w := &replayed{}, &still{header: http.Header{}}
+	return func() {
+		for i := len(id) - 1; ; i-- { // the next number
+			if id[i]++; id[i] <= '9' {
+				break
+			}
+			id[i] = '0'
+		}
+		body.Reset(text)
+		r.Body = body
+		clear(w.header)
+		if h.ServeHTTP(w, r); w.status != http.StatusNoContent {
+			t.Fatalf("answered %d", w.status)
+		}
+	}
+}
+
+// BenchmarkBeacon is what the door adds to an empty handler for a beacon, while as many
+// page views wait to settle as may.
+func BenchmarkBeacon(b *testing.B) {
+	send := beaconSender(b)
+	for range 110_000 {
+		send()
+	}
+	b.ReportAllocs()
+	cpu := cpuSeconds(b)
+	for b.Loop() {
+		send()
+	}
+	b.ReportMetric((cpuSeconds(b)-cpu)/float64(b.N)*1e6, "cpu-us/op")
 }

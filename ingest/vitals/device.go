@@ -130,7 +130,7 @@ func parseClient(ua string) client {
 // hint corrects what the User-Agent said by the client hints: Chromium freezes
 // the User-Agent but sends these on every request.
 func (c *client) hint(h http.Header) {
-	switch h.Get("Sec-Ch-Ua-Form-Factors") {
+	switch headerValue(h["Sec-Ch-Ua-Form-Factors"]) {
 	case `"Tablet"`:
 		c.device = deviceTablet
 	case `"Mobile"`:
@@ -138,18 +138,26 @@ func (c *client) hint(h http.Header) {
 	case `"Desktop"`:
 		c.device = deviceDesktop
 	default:
-		if h.Get("Sec-Ch-Ua-Mobile") == "?1" {
+		if mobile := headerValue(h["Sec-Ch-Ua-Mobile"]); mobile == "?1" {
 			c.device = deviceMobile
-		} else if c.device == deviceOther && h.Get("Sec-Ch-Ua-Mobile") == "?0" {
+		} else if c.device == deviceOther && mobile == "?0" {
 			c.device = deviceDesktop
 		}
 	}
-	if p := strings.Trim(h.Get("Sec-Ch-Ua-Platform"), `"`); p != "" {
+	if p := strings.Trim(headerValue(h["Sec-Ch-Ua-Platform"]), `"`); p != "" {
 		c.os = osName(p)
 	}
-	if strings.Contains(h.Get("Sec-Ch-Ua"), "HeadlessChrome") {
+	if strings.Contains(headerValue(h["Sec-Ch-Ua"]), "HeadlessChrome") {
 		c.traffic = bot
 	}
+}
+
+// headerValue is what http.Header.Get answers for a name in its canonical form.
+func headerValue(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
 }
 
 // osName maps the many spellings to a closed list: android, ios, other.

@@ -16,10 +16,8 @@ const (
 	maxBuckets  = 20
 )
 
-type historyKey struct {
-	vital  vital
-	device string // one of a closed list
-}
+// deviceClasses are the devices that have a history of their own.
+var deviceClasses = [...]string{deviceMobile, deviceTablet, deviceDesktop, deviceOther}
 
 // history is the last day of one vital.
 type history [daySlices]slice
@@ -32,12 +30,11 @@ type slice struct {
 
 // remember counts a page load into its slice of the day. The caller holds mu.
 func (p *project) remember(o *observation, r rating, now time.Time) {
-	k := historyKey{o.vital, deviceClass(o.device)}
-	h := p.history[k]
-	if h == nil {
-		h = &history{}
-		p.history[k] = h
+	place := &p.history[o.vital][deviceClass(o.device)]
+	if *place == nil {
+		*place = &history{}
 	}
+	h := *place
 	no := uint32(now.Unix() / int64(sliceLength/time.Second))
 	s := &h[no%daySlices]
 	if s.no != no {
@@ -52,13 +49,14 @@ func (p *project) remember(o *observation, r rating, now time.Time) {
 	s.buckets[i]++
 }
 
-// deviceClass keeps the classes of devices closed.
-func deviceClass(d string) string {
-	switch d {
-	case deviceMobile, deviceTablet, deviceDesktop:
-		return d
+// deviceClass is the index of a device in deviceClasses, of which the last is for all others.
+func deviceClass(d string) int {
+	for i, class := range deviceClasses {
+		if d == class {
+			return i
+		}
 	}
-	return deviceOther
+	return len(deviceClasses) - 1
 }
 
 // Tile is one web vital of a project's last day, for people to see.
@@ -98,8 +96,12 @@ func (v *Vitals) Tiles() []Tile {
 			continue
 		}
 		p.mu.Lock()
-		for k, h := range p.history {
-			tiles = append(tiles, h.tile(p.name, k, now))
+		for k, devices := range p.history {
+			for d, h := range devices {
+				if h != nil {
+					tiles = append(tiles, h.tile(p.name, vital(k), deviceClasses[d], now))
+				}
+			}
 		}
 		p.mu.Unlock()
 	}
@@ -116,9 +118,9 @@ func (v *Vitals) Tiles() []Tile {
 	return tiles
 }
 
-func (h *history) tile(project string, k historyKey, now time.Time) Tile {
-	spec := &specs[k.vital]
-	t := Tile{Project: project, Vital: spec.name, Device: k.device, GoodUpTo: spec.good, PoorOver: spec.poor, Points: make([]Point, 0, daySlices)}
+func (h *history) tile(project string, k vital, device string, now time.Time) Tile {
+	spec := &specs[k]
+	t := Tile{Project: project, Vital: spec.name, Device: device, GoodUpTo: spec.good, PoorOver: spec.poor, Points: make([]Point, 0, daySlices)}
 	last := uint32(now.Unix() / int64(sliceLength/time.Second))
 	var all slice
 	for no := last - daySlices + 1; no <= last; no++ {

@@ -10,7 +10,7 @@ import (
 // is older goes, and the share of good is exact.
 func TestTiles(t *testing.T) {
 	now := time.Date(2026, 11, 24, 12, 7, 0, 0, time.UTC)
-	p := &project{name: "shop", history: map[historyKey]*history{}}
+	p := &project{name: "shop"}
 	v := &Vitals{cfg: Config{Now: func() time.Time { return now }}}
 	v.projects.Store(&map[string]*project{"shop": p})
 	see := func(device string, values ...float64) {

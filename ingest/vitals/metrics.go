@@ -148,14 +148,6 @@ func (m *metrics) zero(project string) {
 	for v := range webVitals {
 		name := specs[v].name
 		m.late.WithLabelValues(project, name)
-		for _, t := range navTypes {
-			for _, r := range ratings {
-				if t == navSoft && v == ttfb {
-					continue
-				}
-				m.navigations.WithLabelValues(project, name, t, r)
-			}
-		}
 		for _, r := range webReasons {
 			m.rejected.WithLabelValues(project, name, r)
 		}

@@ -17,11 +17,13 @@ type project struct {
 	m        *metrics
 	settings atomic.Pointer[settings]
 
-	traffic [len(trafficNames)]prometheus.Counter
-	late    [webVitals]prometheus.Counter
-	folded  prometheus.Counter
-	biased  prometheus.Gauge
-	sets    prometheus.Gauge
+	// Looked up once: a measurement counts in one of each.
+	navigations [webVitals][len(navTypes)][len(ratings)]prometheus.Counter
+	traffic     [len(trafficNames)]prometheus.Counter
+	late        [webVitals]prometheus.Counter
+	folded      prometheus.Counter
+	biased      prometheus.Gauge
+	sets        prometheus.Gauge
 
 	mu         sync.Mutex
 	envs       *ingest.FirstSlots
@@ -30,7 +32,7 @@ type project struct {
 	budget     *budget
 	samples    int
 	goods      int
-	history    map[historyKey]*history
+	history    [webVitals][len(deviceClasses)]*history
 }
 
 type settings struct {
@@ -43,7 +45,7 @@ func (v *Vitals) newProject(name string) *project {
 		name: name, m: v.m,
 		folded: v.m.folded.WithLabelValues(name), biased: v.m.biased.WithLabelValues(name), sets: v.m.sets.WithLabelValues(name),
 		envs: ingest.NewFirstSlots(v.cfg.Environments), releases: ingest.NewNewestSlots(v.cfg.ReleaseSlots),
-		perRelease: map[string]*[webVitals][3]prometheus.Counter{}, history: map[historyKey]*history{},
+		perRelease: map[string]*[webVitals][3]prometheus.Counter{},
 	}
 	p.budget = newBudget(v.cfg.SeriesPerProject, func(c *cell) {
 		c.each(v.m, (*family).drop)
@@ -55,6 +57,13 @@ func (v *Vitals) newProject(name string) *project {
 		p.traffic[i] = v.m.traffic.WithLabelValues(name, t)
 	}
 	for k := range webVitals {
+		for n, nav := range navTypes {
+			for r, word := range ratings {
+				if k != ttfb || nav != navSoft {
+					p.navigations[k][n][r] = v.m.navigations.WithLabelValues(name, specs[k].name, nav, word)
+				}
+			}
+		}
 		p.late[k] = v.m.late.WithLabelValues(name, specs[k].name)
 	}
 	return p
@@ -96,7 +105,7 @@ func (p *project) observe(o *observation, now time.Time) {
 		return
 	}
 	rating := specs[o.vital].rate(o.value)
-	p.m.navigations.WithLabelValues(p.name, specs[o.vital].name, navTypes[o.nav], ratings[rating]).Inc()
+	p.navigations[o.vital][o.nav][rating].Inc()
 	if o.nav == soft {
 		return
 	}

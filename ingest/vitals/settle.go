@@ -215,7 +215,7 @@ func (t *table) take(n uint32) observation {
 	t.cutQuiet(e)
 	t.at(e.age.prev).age.next, t.at(e.age.next).age.prev = e.age.next, e.age.prev
 	delete(t.index, e.key)
-	t.seen.Add(e.key)
+	t.seen.Remember(e.key) // put found that it was not
 	o := t.observation(e)
 	t.labels.give(e.labels)
 	t.steps.free(e.steps)

@@ -189,7 +189,7 @@ const (
 	navOther = "other"
 )
 
-var navTypes = []string{"navigate", "reload", "back-forward", "back-forward-cache", "prerender", "restore", navSoft, navOther}
+var navTypes = [...]string{"navigate", "reload", "back-forward", "back-forward-cache", "prerender", "restore", navSoft, navOther}
 
 // navType is the index in navTypes of the client's word; the browser's own API
 // writes back_forward where the library writes back-forward.

@@ -232,6 +232,9 @@ const SourceSentry = "sentry"
 // settle puts a report where it belongs: observed at once, waiting, or late.
 // Entries that have to go early to make room are added to early.
 func (v *Vitals) settle(r *report, id string, now time.Time, early []observation) []observation {
+	if id != "" {
+		r.key = v.key(r, id)
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if r.vital < webVitals && !r.sentry {
@@ -245,12 +248,11 @@ func (v *Vitals) settle(r *report, id string, now time.Time, early []observation
 		}
 		return append(early, r.observation)
 	case r.vital >= webVitals:
-		if !v.table.seen.Add(v.key(r, id)) {
+		if !v.table.seen.Add(r.key) {
 			return early
 		}
 		return append(early, r.observation)
 	}
-	r.key = v.key(r, id)
 	if v.table.put(r, now) {
 		r.project.late[r.vital].Inc()
 		return early
