@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"breakwater/relay/spool"
@@ -95,7 +96,8 @@ func (c *claim) Envelope() (*schemas.Envelope, error) {
 }
 
 // Settle ends the record for this destination. The servers know of it within
-// about a tenth of a second; a kill before that delivers it again.
+// about a tenth of a second; a kill before that delivers it again. It waits for
+// them where this ends a record that has a dead letter.
 func (c *claim) Settle(finals []schemas.Final) error {
 	s := c.s
 	s.mu.Lock()
@@ -106,8 +108,16 @@ func (c *claim) Settle(finals []schemas.Final) error {
 	m := c.it.m
 	told, changed := s.decide(m, marks{c.place(): done(finals)}, true)
 	moved := m.marks[place{c.it.i, ""}]
+	untold := slices.Contains(m.untold, c.it.i)
+	s.hold(m)
 	s.mu.Unlock()
 	s.tell(told)
+	defer s.letGo(m)
+	if untold { // where the servers are away, it is told of later
+		ctx, cancel := context.WithTimeout(s.ctx, 2*time.Second)
+		defer cancel()
+		_ = s.flushNow(ctx, m)
+	}
 	if len(changed) == 0 && moved.Kind == kindMoved {
 		return s.follow(moved.To, c.meta.ID, c.it.l.q.dst, done(finals))
 	}

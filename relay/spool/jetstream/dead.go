@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/goccy/go-json"
 	"github.com/nats-io/nats.go"
@@ -113,133 +111,6 @@ func parseLetter(g got) (*letter, error) {
 		return nil, fmt.Errorf("%w: dead letter: %w", errMalformed, err)
 	}
 	return l, nil
-}
-
-// retryLetter puts a dead letter back for its destination: it is stored as a
-// message of its own, confirmed, and then removed from the dead letters. A
-// kill in between is no loss, and a second try is recognised.
-//
-// While other destinations of the record still wait, the whole record moves
-// into the new message, so that it settles once; else it is counted again.
-func (s *Spool) retryLetter(ctx context.Context, l *letter) (bool, error) {
-	targets, carried := []string{l.dst.Name}, map[string]mark(nil)
-	home, i, err := s.home(ctx, l)
-	if err != nil {
-		return false, err
-	}
-	if home != nil {
-		defer s.letGo(home)
-		s.mu.Lock()
-		carried = map[string]mark{}
-		for dest, k := range home.records[i].carried {
-			if dest != l.dst.Name {
-				carried[dest] = k
-			}
-		}
-		for _, t := range home.records[i].targets {
-			switch k := home.marks[place{i, t}]; {
-			case t == l.dst.Name:
-			case k.ended():
-				carried[t] = k
-			default:
-				targets = append(targets, t)
-			}
-		}
-		s.mu.Unlock()
-	}
-	r, err := s.fitting(ctx, l.stored)
-	if err != nil {
-		return false, err
-	}
-	raw, err := r.again(targets, carried)
-	if err != nil {
-		return false, err
-	}
-	msg := &nats.Msg{Subject: s.names.againOf(l.project), Data: encodePack(s.life, l.project, raw)}
-	if home != nil {
-		msg.Data = encodePack(home.life, l.project, raw)
-	}
-	msg.Header = nats.Header{jetstream.MsgIDHeader: {"again/" + l.id + "/" + token(l.dst.Name) + "/" + strconv.FormatUint(l.seq, 10)}}
-	ack, repeated, err := s.confirm(msg, func() bool { return ctx.Err() == nil })
-	if err != nil {
-		return false, err
-	}
-	s.touch()
-	if home == nil && (repeated || !ack.Duplicate) { // else another gateway did it at the same time, and told of it
-		s.observer.Requeued(l.metaOr(l.project))
-	}
-	if err := s.noteAgain(ctx, l, ack.Sequence); err != nil {
-		return true, err
-	}
-	if home != nil {
-		s.mu.Lock()
-		s.decide(home, marks{place{i, ""}: {Kind: kindMoved, To: ack.Sequence}}, true)
-		s.mu.Unlock()
-		if err := s.flushNow(ctx, home); err != nil {
-			return true, err
-		}
-	}
-	return true, s.removeDead(ctx, l.seq)
-}
-
-// home finds the message in which the record of a dead letter still waits for
-// another destination; nil when it does not. The caller lets go of it.
-func (s *Spool) home(ctx context.Context, l *letter) (*message, int, error) {
-	m, i, err := s.waitsIn(ctx, l.note.Home, l.id)
-	if m != nil || err != nil {
-		return m, i, err
-	}
-	raw, err := s.read(ctx, s.names.state(), read{Last: s.names.again(l.id)})
-	if isNotFound(err) {
-		return nil, 0, nil
-	}
-	if err != nil {
-		return nil, 0, err
-	}
-	seq, err := strconv.ParseUint(string(raw.data), 10, 64)
-	if err != nil {
-		return nil, 0, errMalformed
-	}
-	return s.waitsIn(ctx, seq, l.id)
-}
-
-// noteAgain notes where a record lies that was retried, if it has more dead
-// letters: when they are retried, too, they join it.
-func (s *Spool) noteAgain(ctx context.Context, l *letter, seq uint64) error {
-	list, err := s.fetch(ctx, s.names.dead(), get{Next: s.names.prefix + ".dead.*.*." + l.id, Batch: 2})
-	if err != nil || len(list) < 2 {
-		return err
-	}
-	_, err = s.js.Publish(ctx, s.names.again(l.id), strconv.AppendUint(nil, seq, 10))
-	return err
-}
-
-// waitsIn finds a record that waits in a message, or in the one it moved to.
-func (s *Spool) waitsIn(ctx context.Context, seq uint64, id string) (*message, int, error) {
-	for seq != 0 {
-		m, err := s.load(ctx, seq, "", nil)
-		if errors.Is(err, spool.ErrNotFound) {
-			return nil, 0, nil
-		}
-		if err != nil {
-			return nil, 0, err
-		}
-		seq = 0
-		s.mu.Lock()
-		for i := range m.records {
-			if m.records[i].id != id {
-				continue
-			}
-			if m.left[i] > 0 {
-				s.mu.Unlock()
-				return m, i, nil
-			}
-			seq = m.marks[place{i, ""}].To
-		}
-		s.unload(m)
-		s.mu.Unlock()
-	}
-	return nil, 0, nil
 }
 
 func (s *Spool) removeDead(ctx context.Context, seq uint64) error {

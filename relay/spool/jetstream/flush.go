@@ -16,7 +16,9 @@ import (
 
 // What this gateway decided about a message is stored by a flush:
 //
-//	all its records ended everywhere    the message is removed, then its marks
+//	all its records ended everywhere    the message is removed, then its marks;
+//	                                    where a retry may be moving one of them, its
+//	                                    marks are written first, as below
 //	else                                its marks are written, if nobody wrote
 //	                                    meanwhile; if somebody did, theirs are
 //	                                    read, joined and written again
@@ -113,7 +115,7 @@ func (s *Spool) flush(ctx context.Context, m *message) {
 			s.flushed(m, nil)
 			s.mu.Unlock()
 			return
-		case m.complete():
+		case m.complete() && (len(m.unstored) == 0 || len(m.untold) == 0):
 			stateSeq, multi := m.stateSeq, m.multi()
 			s.mu.Unlock()
 			if err = s.removeMessage(ctx, m, stateSeq > 0 || multi); err == nil {
@@ -133,8 +135,8 @@ func (s *Spool) flush(ctx context.Context, m *message) {
 			return
 		default:
 			data, encErr := m.marks.encode()
-			stateSeq, sent := m.stateSeq, m.unstored
-			m.unstored, m.storing = map[place]struct{}{}, sent
+			stateSeq, sent, untold := m.stateSeq, m.unstored, m.untold
+			m.unstored, m.storing, m.untold = map[place]struct{}{}, sent, nil
 			s.mu.Unlock()
 			var seq uint64
 			if err = encErr; err == nil {
@@ -142,14 +144,18 @@ func (s *Spool) flush(ctx context.Context, m *message) {
 			}
 			s.mu.Lock()
 			m.storing = nil
+			var told []settlement
 			if err == nil {
 				m.stateSeq = seq
+				told = s.settledAll(m, untold)
 			} else {
+				m.untold = append(untold, m.untold...)
 				for p := range sent { // again, with what came meanwhile
 					m.unstored[p] = struct{}{}
 				}
 			}
 			s.mu.Unlock()
+			s.tell(told)
 			if isConflict(err) {
 				s.metrics.conflicts.Inc()
 				err = s.joinMarks(ctx, m)
@@ -264,14 +270,15 @@ func (s *Spool) joinMarks(ctx context.Context, m *message) error {
 	return nil
 }
 
-// removeMessage removes a message of the stream, and its marks. One that is
-// not there is removed.
+// removeMessage removes a message of the stream, and its marks: where a record
+// moved elsewhere, these are left to the sweep, for gateways that have an end of
+// it to store. One that is not there is removed.
 func (s *Spool) removeMessage(ctx context.Context, m *message, marked bool) error {
 	err := s.recordStream.DeleteMsg(ctx, m.seq)
 	if err != nil && !isGone(err) {
 		return err
 	}
-	if marked {
+	if marked && !s.hasMoved(m) {
 		if err := s.stateStream.Purge(ctx, jetstream.WithPurgeSubject(s.names.stateOf(m.seq))); err != nil {
 			return err
 		}
@@ -283,6 +290,17 @@ func (s *Spool) removeMessage(ctx context.Context, m *message, marked bool) erro
 	}
 	s.touch()
 	return nil
+}
+
+func (s *Spool) hasMoved(m *message) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p, k := range m.marks {
+		if p.dest == "" && k.Kind == kindMoved {
+			return true
+		}
+	}
+	return false
 }
 
 // isGone says that a message to remove is not there.

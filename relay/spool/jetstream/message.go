@@ -27,6 +27,7 @@ type message struct {
 	flushing bool
 	gone     bool         // removed from the stream
 	done     []chan error // of those who wait for a flush
+	untold   []int        // records that ended, to be told of when that is stored; see mayMove
 }
 
 // lease is one destination's hold on a message.
@@ -189,6 +190,9 @@ func (s *Spool) decide(m *message, add marks, unstored bool) (told []settlement,
 		if !m.marks[p].ended() {
 			continue
 		}
+		if p.dest == "" && m.marks[p].Kind == kindMoved {
+			s.movedAway(m, p.i, m.marks[p].To)
+		}
 		for dest, l := range m.leases {
 			if p.dest == dest || p.dest == "" {
 				l.forget(p.i)
@@ -196,7 +200,11 @@ func (s *Spool) decide(m *message, add marks, unstored bool) (told []settlement,
 		}
 	}
 	for _, i := range ended {
-		if unstored || m.ours(i, add) { // else whoever stored the last mark has told of it
+		switch {
+		case !unstored && !m.ours(i, add): // whoever stored the last mark has told of it
+		case m.mayMove(i):
+			m.untold = append(m.untold, i)
+		default:
 			told = append(told, s.settled(m, i))
 		}
 	}

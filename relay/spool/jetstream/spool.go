@@ -280,15 +280,24 @@ func (s *Spool) background(f func()) {
 // chore is background for what Tick waits for.
 func (s *Spool) chore(f func()) {
 	s.mu.Lock()
-	s.chores++
-	closed := s.closed
-	s.mu.Unlock()
-	finish := func() { s.mu.Lock(); s.chores--; s.mu.Unlock() }
-	if closed {
-		finish()
+	defer s.mu.Unlock()
+	s.choreLocked(f)
+}
+
+// choreLocked is chore. Under mu.
+func (s *Spool) choreLocked(f func()) {
+	if s.closed {
 		return
 	}
-	s.background(func() { defer finish(); f() })
+	s.chores++
+	s.wg.Add(1)
+	go func() {
+		defer s.wg.Done()
+		f()
+		s.mu.Lock()
+		s.chores--
+		s.mu.Unlock()
+	}()
 }
 
 // choreContext is for a chore: Close waits for those that are under way, but not
