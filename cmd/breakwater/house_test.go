@@ -88,11 +88,24 @@ func backlogOnDisk(t *testing.T, dir string, waiting, dead int) (ids, deadIDs []
 	return ids, deadIDs
 }
 
+func movedIn(g *gateway) bool {
+	return strings.Contains(g.stdout.String(), "all records have moved in")
+}
+
+func movesIn(t *testing.T, g *gateway) {
+	t.Helper()
+	eventually(t, 2*time.Minute, func() error {
+		if !movedIn(g) {
+			return errors.New("records are still moving: " + g.stdout.String() + g.stderr.String())
+		}
+		return nil
+	})
+}
+
 // moveBroken starts a gateway that moves records, kills it at some moment of
 // that, again and again, and then lets it finish.
 func moveBroken(t *testing.T, g *gateway, kills int) {
 	t.Helper()
-	done := func() bool { return strings.Contains(g.stdout.String(), "all records have moved in") }
 	for range kills {
 		g.launch()
 		eventually(t, time.Minute, func() error {
@@ -101,25 +114,20 @@ func moveBroken(t *testing.T, g *gateway, kills int) {
 				t.Fatalf("the gateway ended: %v\n%s%s", g.exit, g.stdout.String(), g.stderr.String())
 			default:
 			}
-			if !strings.Contains(g.stdout.String(), `"message":"serving"`) && !done() {
+			if !strings.Contains(g.stdout.String(), `"message":"serving"`) && !movedIn(g) {
 				return errors.New("the gateway does not serve: " + g.stdout.String() + g.stderr.String())
 			}
 			return nil
 		})
 		time.Sleep(time.Duration(rand.IntN(100)) * time.Millisecond) // the moment of the kill: any will do
 		g.kill()
-		if done() {
+		if movedIn(g) {
 			break
 		}
 		g.stdout.reset()
 	}
 	g.start()
-	eventually(t, 2*time.Minute, func() error {
-		if !done() {
-			return errors.New("records are still moving: " + g.stdout.String())
-		}
-		return nil
-	})
+	movesIn(t, g)
 	for line := range strings.Lines(g.stdout.String()) {
 		if strings.Contains(line, "all records have moved in") {
 			t.Log(strings.TrimSpace(line))
@@ -353,5 +361,43 @@ func TestArchivesBetweenEngines(t *testing.T) {
 	}
 	if len(sums) == 0 {
 		t.Error("no attachment arrived")
+	}
+}
+
+// Two gateways are told to empty one stream: they do it one after the other, and
+// no report goes to both.
+func TestTwoEmptyOneStream(t *testing.T) {
+	t.Parallel() // it mostly waits
+	const n = 300
+	cluster := natstest.Start(t, natstest.Options{})
+	up := listening(t, relaytest.Options{MaxRequests: 1 << 20})
+	up.Always(relaytest.Status(503))
+	config := toUpstream(up)
+	shared := newGateway(t, onStream(config, cluster, ""))
+	ids, _ := backlogOnDisk(t, filepath.Join(shared.dir, "spool"), n, 0)
+	movesIn(t, shared.start())
+	if err := shared.stop(); err != nil {
+		t.Fatal(err)
+	}
+	draining := onStream(config, cluster, ", drain: true")
+	two := []*gateway{newGateway(t, draining), newGateway(t, draining)}
+	for _, g := range two {
+		g.launch()
+	}
+	moved := 0.0
+	for _, g := range two {
+		movesIn(t, g)
+		moved += metricOf(t, g, "breakwater_spool_moved_records_total")
+	}
+	if moved != n {
+		t.Errorf("%v records moved, want %d", moved, n)
+	}
+	up.Relent()
+	drained(t, two...)
+	times, _ := arrivals(up)
+	for _, id := range ids {
+		if times[id] != 1 {
+			t.Errorf("report %s came %d times", id, times[id])
+		}
 	}
 }

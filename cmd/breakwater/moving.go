@@ -27,6 +27,7 @@ type move struct {
 	mover  *backlog.Mover
 	log    zerolog.Logger
 	what   string // where the records come from
+	who    string // this gateway's name, the same after a restart
 	closed sync.Once
 	err    error
 }
@@ -65,10 +66,14 @@ func (a *app) openMove(cfg *config.Config, log zerolog.Logger) (*move, error) {
 	if err != nil || from == nil {
 		return nil, err
 	}
+	who, err := gatewayName(dataFile(cfg, "gateway"))
+	if err != nil {
+		return nil, errors.Join(err, from.Close())
+	}
 	st := from.Stats()
 	m.left.Set(float64(st.Records))
 	log.Info().Str("from", what).Int64("records", st.Records).Msg("the engine of the spool has changed; records of before are moving in")
-	return &move{moveMetrics: m, from: from, log: log, what: what, mover: &backlog.Mover{
+	return &move{moveMetrics: m, from: from, log: log, what: what, who: who, mover: &backlog.Mover{
 		From: from, To: to, Notes: filepath.Join(cfg.DataDir(), "moved.log"), Log: log,
 		Ended: func(meta *schemas.Meta, now bool) { a.ledger.moved(meta, now) },
 		Count: func(moved, failed int) {
@@ -115,7 +120,7 @@ func drainedStream(cfg *config.Config, observer spool.Observer, log zerolog.Logg
 // run moves, and says how it ended.
 func (m *move) run(ctx context.Context) error {
 	began := time.Now()
-	res, err := m.mover.Run(ctx)
+	res, err := m.alone(ctx)
 	ev := m.log.Info()
 	if err == nil {
 		m.left.Set(float64(res.Failed)) // of a long stream it was an estimate
@@ -132,6 +137,37 @@ func (m *move) run(ctx context.Context) error {
 	}
 	return m.close()
 }
+
+// holder is a spool that several gateways could empty at once.
+type holder interface {
+	Hold(ctx context.Context, what, who string) (held context.Context, release func(), err error)
+}
+
+// alone moves while no other gateway does: two that empty one stream would both
+// take each record, and deliver it twice.
+func (m *move) alone(ctx context.Context) (res backlog.MoveResult, err error) {
+	h, ok := m.from.(holder)
+	if !ok {
+		return m.mover.Run(ctx)
+	}
+	waits := time.AfterFunc(2*time.Second, func() {
+		m.log.Warn().Str("from", m.what).Msg("another gateway empties it, too (drain: true): this one waits until that one has ended")
+	})
+	defer waits.Stop()
+	held, release, err := h.Hold(ctx, "drain", m.who)
+	if err != nil {
+		return res, err
+	}
+	waits.Stop()
+	defer release()
+	res, err = m.mover.Run(held)
+	if err != nil && held.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("another gateway may empty it now: %w", errHoldLost)
+	}
+	return res, err
+}
+
+var errHoldLost = errors.New("the servers did not hear of this gateway for too long")
 
 // close lets go of the other spool.
 func (m *move) close() error {

@@ -40,7 +40,11 @@ const (
 // places and not noted, those under way: the next start adopts them again. A
 // stream recognises them for two minutes; a disk, which has what was written
 // before the kill also where nobody was told, does not, and there they arrive
-// twice, with the same event_id. A kill costs nothing else.
+// twice, with the same event_id. To know them again the disk would have to keep
+// where each record came from until long after it was delivered, for the sake of
+// one move; an operator sees up to moveWorkers events twice upstream for each
+// kill -9 or power cut during it, and none for a stop in order. A kill costs
+// nothing else.
 type Mover struct {
 	From Source
 	To   spool.Adopter

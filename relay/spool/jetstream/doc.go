@@ -18,6 +18,7 @@
 //	NAME_state   NAME.state.SEQUENCE      marks: what became of a message's records so far
 //	             NAME.state.again.ID      the message of a retried record with more dead letters
 //	             NAME.state.turn.WHAT     which gateway did a round of housekeeping last
+//	             NAME.state.hold.WHAT     which gateway alone may do something: empty the stream
 //	NAME_large   object store: payloads that do not fit into a message
 //
 // Each destination is one durable pull consumer PROJECT~DESTINATION, shared by
@@ -70,7 +71,10 @@
 // when, and the message goes back with a negative acknowledgement and a delay.
 // Bury stores the dead letter, then the mark, and then returns. Retry stores the
 // record as a message of its own, and then removes the dead letter; where other
-// destinations still wait, the whole record moves into that message.
+// destinations still wait, the whole record moves into that message. Another
+// gateway may end the last of these at the same time: whoever writes the marks
+// first wins, the other reads them, and the record settles once, or is requeued
+// where the end came first.
 //
 // # What can go wrong
 //
@@ -94,9 +98,23 @@
 //   - An answer that is lost. After ten seconds Append fails, and cannot know
 //     whether the servers have the record: such a record may be delivered, and
 //     its client, that was told to come back, sends it again. It is the one
-//     exception to "after an error nothing of it will be delivered".
-//   - A lease that runs out while its gateway lives but cannot reach a server:
-//     the records go to another gateway as well.
+//     exception to "after an error nothing of it will be delivered". Nobody is
+//     told that it was appended, because at the door it counts as refused. The
+//     gateway that ends it tells Recovered and Settled, so that its own books
+//     balance; over all gateways there are as many more settled than appended. To
+//     count it as appended the gateway would have to find it in the stream before
+//     another one ends it, which it cannot be sure of. An operator sees the 503 of
+//     that moment, a second arrival of the event, and breakwater_items_recovered
+//     grow while nothing was started.
+//   - A lease that runs out while its gateway lives but cannot reach a server, or
+//     was frozen, for more than 30 s: the records go to another gateway as well.
+//     Both deliver them, and where both end a record before either has read the
+//     other's marks, both tell of it. Only a settlement that waited for the servers
+//     each time would prevent it, and each record would cost a round trip. An
+//     operator sees breakwater_spool_jetstream_redelivered_total grow, second
+//     arrivals of up to as many events as the gateway had leased (about 8 messages of a
+//     destination), and as many more ends than appends over all gateways; each
+//     gateway's own books balance, because the second one tells Recovered.
 //   - Somebody removes a consumer: gateways make it again within seconds, and
 //     skip by the marks what was done. Somebody removes a stream: gateways make it
 //     again, when the servers have said four times within a second that there is
@@ -148,8 +166,7 @@
 // "in the spool" is what Stats tells at any gateway. A gateway killed between a
 // confirmation and its note, or with settlements that were not stored, leaves a
 // difference of those records; so does a record that two gateways deliver
-// because a lease ran out, which both may tell of, and one whose last other
-// destination ends elsewhere in the moment of a Retry, which settles once more.
+// because a lease ran out, which both may tell of.
 //
 // # Memory
 //

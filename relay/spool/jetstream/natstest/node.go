@@ -1,6 +1,7 @@
 package natstest
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -120,8 +121,17 @@ func (c *Cluster) Stop(i int) {
 	c.nodes[i].signal(syscall.SIGTERM, true)
 }
 
-// Pause freezes a server by SIGSTOP: its connections stay open and silent.
-func (c *Cluster) Pause(i int) { c.nodes[i].signal(syscall.SIGSTOP, false) }
+// Pause freezes a server by SIGSTOP: its connections stay open and silent. It
+// returns when the server has stopped, where /proc tells.
+func (c *Cluster) Pause(i int) {
+	c.nodes[i].signal(syscall.SIGSTOP, false)
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.PID(i)))
+		if _, state, ok := bytes.Cut(stat, []byte(") ")); err != nil || ok && state[0] != 'R' && state[0] != 'S' && state[0] != 'D' {
+			return
+		}
+	}
+}
 
 // Resume ends a Pause.
 func (c *Cluster) Resume(i int) { c.nodes[i].signal(syscall.SIGCONT, false) }
