@@ -16,15 +16,7 @@ import (
 // What the tests of the door share: a gateway with one project, an upstream
 // that records, errors that are the same or different as a test wants.
 
-func startUpstream(t *testing.T, o relaytest.Options) *relaytest.Upstream {
-	t.Helper()
-	up := relaytest.NewUpstream(o)
-	if err := up.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(up.Close)
-	return up
-}
+var startUpstream = relaytest.StartUpstream
 
 // doorConfig is one project in front of an upstream; more are further keys of
 // the project. Limits per address and key are out of the way unless more or

@@ -14,23 +14,6 @@ import (
 	"breakwater/relay/relaytest"
 )
 
-// realRsyslog is one that runs, or the test is skipped for want of it.
-func realRsyslog(t *testing.T) *relaytest.Rsyslog {
-	t.Helper()
-	r, err := relaytest.NewRsyslog(t.TempDir())
-	if errors.Is(err, relaytest.ErrNoRsyslog) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(r.Kill)
-	return r
-}
-
 const outputsConfig = `server: {listen: "LISTEN", admin_listen: "ADMIN"}
 spool: {dir: "DATA/spool", min_free: 0B}
 logs:
@@ -48,7 +31,7 @@ projects:
 // them: each line is in all of them, a SIGHUP begins a new file, and the last
 // line before the end is not lost.
 func TestLogOutputs(t *testing.T) {
-	r := realRsyslog(t)
+	r := relaytest.StartRsyslog(t)
 	g := newGateway(t, strings.NewReplacer("UDP", r.Addr("udp"), "TCP", r.Addr("tcp"), "TLS", r.Addr("tls"), "CAFILE", r.CAFile()).Replace(outputsConfig)).start()
 	for range 20 { // each refusal is a line, with an id of its own
 		if status, _ := post(t, "http://"+g.public+"/api/1/envelope/?sentry_key="+testKey, "nonsense"); status != 400 {
@@ -123,7 +106,7 @@ projects:
 // One error goes to all five kinds of upstream, scrubbed; what makes no
 // document ends in an outcome that says so, and the books balance.
 func TestEveryKindOfUpstream(t *testing.T) {
-	r := realRsyslog(t)
+	r := relaytest.StartRsyslog(t)
 	bulk, push := &relaytest.Bulk{Authorization: "ApiKey aWQ6czNjcjN0", DataStream: true}, &relaytest.Push{Tenant: "mine"}
 	start := func(o relaytest.Options) *relaytest.Upstream {
 		up := relaytest.NewUpstream(o)

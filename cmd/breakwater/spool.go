@@ -14,8 +14,8 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 
+	"breakwater/cmd/breakwater/console"
 	"breakwater/relay"
-	"breakwater/schemas"
 )
 
 type spoolCmd struct {
@@ -46,22 +46,7 @@ Examples:
 }
 
 // storedRecord is a record as the private API lists it.
-type storedRecord struct {
-	ID          string          `json:"id"`
-	Project     string          `json:"project"`
-	Destination string          `json:"destination"`
-	State       string          `json:"state"`
-	Reason      string          `json:"reason,omitempty"`
-	Attempts    int             `json:"attempts"`
-	ReceivedAt  time.Time       `json:"received_at"`
-	Due         time.Time       `json:"due,omitzero"`
-	EventID     string          `json:"event_id,omitempty"`
-	Release     string          `json:"release,omitempty"`
-	Fingerprint string          `json:"fingerprint,omitempty"`
-	Counts      []schemas.Count `json:"counts"`
-	Size        int64           `json:"size_bytes"`
-	Title       string          `json:"title,omitempty"`
-}
+type storedRecord = console.Record
 
 // recordFilter selects records.
 type recordFilter struct {

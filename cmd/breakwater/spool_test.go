@@ -39,15 +39,7 @@ func good(t *testing.T, into any, args ...string) {
 	}
 }
 
-func listening(t *testing.T, o relaytest.Options) *relaytest.Upstream {
-	t.Helper()
-	up := relaytest.NewUpstream(o)
-	if err := up.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(up.Close)
-	return up
-}
+var listening = startUpstream
 
 func gatewayTo(t *testing.T, up *relaytest.Upstream) *gateway {
 	return newGateway(t, strings.Replace(oneProject, "    vitals:", "    upstreams: [{dsn: \""+up.DSN("7")+"\"}]\n    limits: {per_key: {rate: 100000/s, burst: 100000}}\n    storm: {then_one_in: 1}\n    vitals:", 1)+"limits: {per_ip: {rate: 100000/s, burst: 100000}}\n")

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"breakwater/relay"
@@ -48,8 +47,6 @@ type Config struct {
 const (
 	// maxRecords bounds the records of one request.
 	maxRecords = 500
-	// minBatch is down to where answers of 413 lower MaxBatch.
-	minBatch = 64 << 10
 	// maxAnswer bounds an answer: 500 records of some documents each, with the
 	// reason of every refusal.
 	maxAnswer = 4 << 20
@@ -57,11 +54,11 @@ const (
 
 // Destination delivers to one index. It is safe for concurrent use.
 type Destination struct {
-	cfg      Config
-	index    string
-	client   *relay.Client
-	batches  relay.Batcher[*part]
-	maxBatch atomic.Int64
+	cfg     Config
+	index   string
+	client  *relay.Client
+	batches relay.Batcher[*part]
+	bound   relay.Bound[*part]
 }
 
 var _ relay.Destination = (*Destination)(nil)
@@ -108,8 +105,9 @@ func New(c Config) (*Destination, error) {
 	if d.index == "" {
 		return nil, errors.New("index has no name")
 	}
-	d.maxBatch.Store(int64(c.MaxBatch))
-	d.batches = relay.Batcher[*part]{Send: d.send, Senders: c.Concurrency, MaxJobs: maxRecords, MaxBytes: c.MaxBatch}
+	d.bound.Post = d.post
+	d.bound.Start(c.MaxBatch)
+	d.batches = relay.Batcher[*part]{Send: d.bound.Send, Senders: c.Concurrency, MaxJobs: maxRecords, MaxBytes: c.MaxBatch}
 	return d, nil
 }
 
@@ -165,19 +163,6 @@ func (d *Destination) lines(doc *relay.Document) []byte {
 	return append(out, '\n')
 }
 
-// send posts a batch, in parts when it has become too large for the upstream.
-func (d *Destination) send(ctx context.Context, jobs []*relay.Job[*part]) {
-	total, limit := 0, int(d.maxBatch.Load())
-	for i, j := range jobs {
-		if total += j.Size; total > limit && i > 0 {
-			d.post(ctx, jobs[:i])
-			d.send(ctx, jobs[i:])
-			return
-		}
-	}
-	d.post(ctx, jobs)
-}
-
 // post is one request; it is split and repeated when it is too large.
 func (d *Destination) post(ctx context.Context, jobs []*relay.Job[*part]) {
 	attempt, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
@@ -193,11 +178,7 @@ func (d *Destination) post(ctx context.Context, jobs []*relay.Job[*part]) {
 	case err != nil:
 		fail(jobs, err)
 	case a.Status == http.StatusRequestEntityTooLarge && len(jobs) > 1:
-		if half := int64(len(body) / 2); half >= minBatch && half < d.maxBatch.Load() {
-			d.maxBatch.Store(half) // the next ones need not be refused first
-		}
-		d.post(ctx, jobs[:len(jobs)/2])
-		d.post(ctx, jobs[len(jobs)/2:])
+		d.bound.Halve(ctx, jobs, len(body))
 	case !a.Good():
 		fail(jobs, d.client.Fault(a, explain(a.Body), d.cfg.Now()))
 	default:

@@ -37,12 +37,7 @@ func make1(t *testing.T, c elastic.Config) *elastic.Destination {
 
 func start(t *testing.T, b *relaytest.Bulk) *relaytest.Upstream {
 	t.Helper()
-	up := relaytest.NewUpstream(b.Options())
-	if err := up.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(up.Close)
-	return up
+	return relaytest.StartUpstream(t, b.Options())
 }
 
 func TestContract(t *testing.T) {

@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"breakwater/relay"
@@ -49,8 +48,6 @@ const (
 	maxRecords = 500
 	// maxLine is what a line may have, in bytes: Loki's default limit is 256 KiB.
 	maxLine = 250 << 10
-	// minBatch is down to where answers of 413 lower MaxBatch.
-	minBatch = 64 << 10
 	// maxEnvironments is how many are told apart.
 	maxEnvironments = 10
 	// other stands for the environments beyond that, as in the metrics.
@@ -59,10 +56,10 @@ const (
 
 // Destination delivers to one Loki. It is safe for concurrent use.
 type Destination struct {
-	cfg      Config
-	client   *relay.Client
-	batches  relay.Batcher[*part]
-	maxBatch atomic.Int64
+	cfg     Config
+	client  *relay.Client
+	batches relay.Batcher[*part]
+	bound   relay.Bound[*part]
 
 	mu           sync.Mutex
 	environments map[string]bool
@@ -113,8 +110,9 @@ func New(c Config) (*Destination, error) {
 		return nil, err
 	}
 	d := &Destination{cfg: c, client: client, environments: map[string]bool{}}
-	d.maxBatch.Store(int64(c.MaxBatch))
-	d.batches = relay.Batcher[*part]{Send: d.send, Senders: c.Concurrency, MaxJobs: maxRecords, MaxBytes: c.MaxBatch}
+	d.bound.Post = d.post
+	d.bound.Start(c.MaxBatch)
+	d.batches = relay.Batcher[*part]{Send: d.bound.Send, Senders: c.Concurrency, MaxJobs: maxRecords, MaxBytes: c.MaxBatch}
 	return d, nil
 }
 
@@ -176,19 +174,6 @@ func (d *Destination) environment(name string) string {
 	return other
 }
 
-// send posts a batch, in parts when it has become too large for the upstream.
-func (d *Destination) send(ctx context.Context, jobs []*relay.Job[*part]) {
-	total, limit := 0, int(d.maxBatch.Load())
-	for i, j := range jobs {
-		if total += j.Size; total > limit && i > 0 {
-			d.post(ctx, jobs[:i])
-			d.send(ctx, jobs[i:])
-			return
-		}
-	}
-	d.post(ctx, jobs)
-}
-
 // post is one request. What Loki refuses for some of its lines is sent again
 // in halves: the good lines are known there already and count as one.
 func (d *Destination) post(ctx context.Context, jobs []*relay.Job[*part]) {
@@ -209,11 +194,11 @@ func (d *Destination) post(ctx context.Context, jobs []*relay.Job[*part]) {
 		}
 		return
 	case len(jobs) > 1 && (a.Status == http.StatusBadRequest || a.Status == http.StatusRequestEntityTooLarge):
-		if half := int64(len(body) / 2); a.Status == http.StatusRequestEntityTooLarge && half >= minBatch && half < d.maxBatch.Load() {
-			d.maxBatch.Store(half) // the next ones need not be refused first
+		tooMany := 0
+		if a.Status == http.StatusRequestEntityTooLarge {
+			tooMany = len(body)
 		}
-		d.post(ctx, jobs[:len(jobs)/2])
-		d.post(ctx, jobs[len(jobs)/2:])
+		d.bound.Halve(ctx, jobs, tooMany)
 		return
 	default:
 		fault = d.client.Fault(a, string(a.Body), d.cfg.Now())

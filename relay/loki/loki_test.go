@@ -29,16 +29,6 @@ func make1(t *testing.T, c loki.Config) *loki.Destination {
 	return d
 }
 
-func start(t *testing.T, o relaytest.Options) *relaytest.Upstream {
-	t.Helper()
-	up := relaytest.NewUpstream(o)
-	if err := up.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(up.Close)
-	return up
-}
-
 func TestContract(t *testing.T) {
 	push := &relaytest.Push{Tenant: "shop", Authorization: "Basic dTpodXNoaHVzaA=="}
 	relaytest.Contract(t, relaytest.Suite{
@@ -57,17 +47,17 @@ func TestPlainContract(t *testing.T) {
 	relaytest.PlainContract(t, relaytest.Plain{
 		New: func(t *testing.T) (relay.Destination, func() string) {
 			push := &relaytest.Push{}
-			up := start(t, push.Options())
+			up := relaytest.StartUpstream(t, push.Options())
 			return make1(t, loki.Config{URL: up.URL(), Concurrency: 2}), func() string { return text(push) }
 		},
 		Away: func(t *testing.T) relay.Destination {
-			up := start(t, relaytest.Options{Raw: true})
+			up := relaytest.StartUpstream(t, relaytest.Options{Raw: true})
 			up.Close()
 			return make1(t, loki.Config{URL: up.URL()})
 		},
 		Reason: "connection",
 		Stuck: func(t *testing.T) relay.Destination {
-			up := start(t, relaytest.Options{Raw: true})
+			up := relaytest.StartUpstream(t, relaytest.Options{Raw: true})
 			up.Always(relaytest.Step{Fault: relaytest.Hang})
 			return make1(t, loki.Config{URL: up.URL()})
 		},
@@ -95,7 +85,7 @@ func event(environment string, received time.Time) *schemas.Record {
 // repeat is the same line.
 func TestLinesAndRepeats(t *testing.T) {
 	push := &relaytest.Push{}
-	up := start(t, push.Options())
+	up := relaytest.StartUpstream(t, push.Options())
 	d := make1(t, loki.Config{URL: up.URL() + "/", Labels: map[string]string{"cluster": "eu", "project": "mine"}})
 	received := time.Now().Add(-time.Minute)
 	rec := event("production", received)
@@ -127,7 +117,7 @@ func TestLinesAndRepeats(t *testing.T) {
 // A client that sends a thousand environments and tags makes a dozen streams.
 func TestLabelsAreBounded(t *testing.T) {
 	push := &relaytest.Push{}
-	up := start(t, push.Options())
+	up := relaytest.StartUpstream(t, push.Options())
 	d := make1(t, loki.Config{URL: up.URL()})
 	var wg sync.WaitGroup
 	for i := range 300 {
@@ -147,7 +137,7 @@ func TestLabelsAreBounded(t *testing.T) {
 // Of a batch with one line that Loki refuses, that one alone is final.
 func TestRefusedLineCostsNoNeighbour(t *testing.T) {
 	push := &relaytest.Push{}
-	up := start(t, push.Options())
+	up := relaytest.StartUpstream(t, push.Options())
 	d := make1(t, loki.Config{URL: up.URL(), Concurrency: 1})
 	var wg sync.WaitGroup
 	for i := range 64 {
@@ -174,7 +164,7 @@ func TestRefusedLineCostsNoNeighbour(t *testing.T) {
 
 func TestTooLargeIsSplit(t *testing.T) {
 	push := &relaytest.Push{MaxContent: 100 << 10}
-	up := start(t, push.Options())
+	up := relaytest.StartUpstream(t, push.Options())
 	d := make1(t, loki.Config{URL: up.URL(), Concurrency: 1, FullEvent: true, Encoding: "none"})
 	var wg sync.WaitGroup
 	for range 40 {
@@ -210,7 +200,7 @@ func TestEveryLineOnceWhateverFails(t *testing.T) {
 		}
 		return relaytest.Status(http.StatusNoContent)
 	}
-	up := start(t, opts)
+	up := relaytest.StartUpstream(t, opts)
 	src := relaytest.NewSource(nil)
 	r, err := relay.New(relay.Config{BackoffBase: time.Millisecond, BackoffCap: 10 * time.Millisecond, CircuitBase: time.Millisecond, CircuitCap: 5 * time.Millisecond}, src)
 	if err != nil {

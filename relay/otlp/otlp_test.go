@@ -29,16 +29,6 @@ func upstream() relaytest.Options {
 	return relaytest.Options{Raw: true, Answer: func(*relaytest.Request) string { return "" }}
 }
 
-func start(t *testing.T, o relaytest.Options) *relaytest.Upstream {
-	t.Helper()
-	up := relaytest.NewUpstream(o)
-	if err := up.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(up.Close)
-	return up
-}
-
 func destination(t *testing.T, c otlp.Config) *otlp.Destination {
 	t.Helper()
 	d, err := otlp.New(c)
@@ -67,7 +57,7 @@ func TestRequest(t *testing.T) {
 		{"none", "/api/42/integration/otlp", "none", "/api/42/integration/otlp/v1/traces"},
 		{"none", "/custom/v1/traces/", "none", "/custom/v1/traces"},
 	} {
-		up := start(t, upstream())
+		up := relaytest.StartUpstream(t, upstream())
 		d := destination(t, otlp.Config{URL: up.URL() + tt.path, Encoding: tt.encoding, Headers: map[string]string{"x-sentry-auth": "sentry sentry_key=abc"}, Username: "u", Password: "p"})
 		rec := spanRecord()
 		if finals, err := d.Deliver(t.Context(), &rec.Meta, &rec.Envelope); err != nil || finals != nil {
@@ -118,7 +108,7 @@ func TestPartialSuccess(t *testing.T) {
 		{"negative", "application/json", `{"partialSuccess":{"rejectedSpans":"-3"}}`, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			up := start(t, upstream())
+			up := relaytest.StartUpstream(t, upstream())
 			up.Always(relaytest.Step{Status: 200, Body: tt.body, Header: http.Header{"Content-Type": {tt.contentType}}})
 			d := destination(t, otlp.Config{URL: up.URL()})
 			rec := spanRecord()
@@ -132,7 +122,7 @@ func TestPartialSuccess(t *testing.T) {
 
 // Items that are no spans are not sent, and do not stop those that are.
 func TestOtherItems(t *testing.T) {
-	up := start(t, upstream())
+	up := relaytest.StartUpstream(t, upstream())
 	d := destination(t, otlp.Config{URL: up.URL()})
 	rec := relaytest.MustRecord("{}\n{\"type\":\"event\"}\n{}\n{\"type\":\"otlp_spans\"}\n" + spansJSON)
 	finals, err := d.Deliver(t.Context(), &rec.Meta, &rec.Envelope)
@@ -155,7 +145,7 @@ func TestOtherItems(t *testing.T) {
 
 // The upstream's own words are shown, without ours.
 func TestExplains(t *testing.T) {
-	up := start(t, upstream())
+	up := relaytest.StartUpstream(t, upstream())
 	d := destination(t, otlp.Config{URL: up.URL(), Headers: map[string]string{"X-Key": "topsecret"}, Timeout: 5 * time.Second})
 	for _, tt := range []struct{ contentType, body, want string }{
 		{"application/json", `{"code":16,"message":"key topsecret is\nwrong"}`, "upstream answered 401 Unauthorized: key *** is wrong"},

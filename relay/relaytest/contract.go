@@ -95,11 +95,7 @@ func Contract(t *testing.T, s Suite) {
 
 func (s Suite) start(t *testing.T) (*Upstream, relay.Destination) {
 	t.Helper()
-	up := NewUpstream(s.Upstream)
-	if err := up.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(up.Close)
+	up := StartUpstream(t, s.Upstream)
 	d := s.New(t, up)
 	if c, ok := d.(io.Closer); ok {
 		t.Cleanup(func() { _ = c.Close() })

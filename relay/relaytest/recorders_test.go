@@ -49,7 +49,7 @@ func TestBulkIsStrict(t *testing.T) {
 			if name == "too large" {
 				bulk.MaxContent = 4096
 			}
-			up := upstream(t, bulk.Options())
+			up := relaytest.StartUpstream(t, bulk.Options())
 			status, body, err := post(t, up, tc.path, tc.body, func(h http.Header) { h.Set("Authorization", "ApiKey abc"); tc.edit(h) })
 			if err != nil || status != tc.status || !strings.Contains(body, tc.answer) {
 				t.Errorf("status %d, error %v, body %s; want %d %s", status, err, body, tc.status, tc.answer)
@@ -95,7 +95,7 @@ func TestPushIsStrict(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &relaytest.Push{Tenant: "shop", Now: func() time.Time { return now }}
-			up := upstream(t, p.Options())
+			up := relaytest.StartUpstream(t, p.Options())
 			status, text, err := post(t, up, "/loki/api/v1/push", tc.body, tc.edit)
 			if err != nil || status != tc.status || !strings.Contains(text, tc.answer) {
 				t.Errorf("status %d, error %v, body %s; want %d %s", status, err, text, tc.status, tc.answer)

@@ -45,16 +45,6 @@ func post(t *testing.T, up *relaytest.Upstream, path, body string, edit func(htt
 	return resp.StatusCode, string(b), err
 }
 
-func upstream(t *testing.T, o relaytest.Options) *relaytest.Upstream {
-	t.Helper()
-	up := relaytest.NewUpstream(o)
-	if err := up.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(up.Close)
-	return up
-}
-
 func TestUpstreamIsStrict(t *testing.T) {
 	var packed bytes.Buffer
 	zw := gzip.NewWriter(&packed)
@@ -89,7 +79,7 @@ func TestUpstreamIsStrict(t *testing.T) {
 		"too large":               {"/api/1/envelope/", "{}\n{\"type\":\"event\",\"length\":5000}\n" + strings.Repeat("x", 5000), nil, 413},
 	} {
 		t.Run(name, func(t *testing.T) {
-			up := upstream(t, relaytest.Options{MaxBody: 4096})
+			up := relaytest.StartUpstream(t, relaytest.Options{MaxBody: 4096})
 			status, body, err := post(t, up, tc.path, tc.body, tc.edit)
 			if err != nil || status != tc.status {
 				t.Errorf("status %d, error %v, body %s; want %d", status, err, body, tc.status)
@@ -102,7 +92,7 @@ func TestUpstreamIsStrict(t *testing.T) {
 }
 
 func TestUpstreamPlaysItsScript(t *testing.T) {
-	up := upstream(t, relaytest.Options{Decide: func(r *relaytest.Request) relaytest.Step {
+	up := relaytest.StartUpstream(t, relaytest.Options{Decide: func(r *relaytest.Request) relaytest.Step {
 		return relaytest.Status(200 + len(r.Items))
 	}})
 	up.Script(relaytest.Times(2, relaytest.Status(503, "Retry-After", "7"))...)
@@ -145,7 +135,7 @@ func TestUpstreamCountsManyIDsCheaply(t *testing.T) {
 	if unique, repeated := ids.Len(); unique != 2*each || repeated != 2*each {
 		t.Errorf("%d unique, %d repeated", unique, repeated)
 	}
-	up := upstream(t, relaytest.Options{IDsOnly: true, MaxRequests: 1})
+	up := relaytest.StartUpstream(t, relaytest.Options{IDsOnly: true, MaxRequests: 1})
 	for range 3 {
 		if status, _, err := post(t, up, "/api/1/envelope/", good, nil); status != 200 {
 			t.Fatal(status, err)
@@ -172,7 +162,7 @@ func TestStoredTimeFollowsSentry(t *testing.T) {
 		"exactly 55 minutes late": {`{"sent_at":"2026-01-02T11:05:00Z"}`, `{"timestamp":"2026-01-02T11:00:00Z"}`, now.Add(-5 * time.Minute)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			up := upstream(t, relaytest.Options{Now: func() time.Time { return now }})
+			up := relaytest.StartUpstream(t, relaytest.Options{Now: func() time.Time { return now }})
 			body := tc.header + "\n" + fmt.Sprintf(`{"type":"event","length":%d}`, len(tc.event)) + "\n" + tc.event
 			if status, text, err := post(t, up, "/api/1/envelope/", body, nil); status != 200 {
 				t.Fatal(status, text, err)

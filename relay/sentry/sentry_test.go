@@ -21,15 +21,7 @@ import (
 	"breakwater/schemas"
 )
 
-func start(t *testing.T, o relaytest.Options) *relaytest.Upstream {
-	t.Helper()
-	up := relaytest.NewUpstream(o)
-	if err := up.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(up.Close)
-	return up
-}
+var start = relaytest.StartUpstream
 
 func make1(t *testing.T, c sentry.Config) *sentry.Destination {
 	t.Helper()

@@ -102,6 +102,23 @@ type Observer interface {
 	Requeued(m *schemas.Meta)
 }
 
+// Nobody is an observer that minds nothing.
+type Nobody struct{}
+
+var _ Observer = Nobody{}
+
+// Recovered is part of Observer.
+func (Nobody) Recovered(*schemas.Meta) {}
+
+// Appended is part of Observer.
+func (Nobody) Appended(*schemas.Meta) {}
+
+// Settled is part of Observer.
+func (Nobody) Settled(*schemas.Meta, []schemas.Final) {}
+
+// Requeued is part of Observer.
+func (Nobody) Requeued(*schemas.Meta) {}
+
 // Stats is the state of a spool at one moment.
 type Stats struct {
 	Capacity int64   `json:"capacity_bytes"` // max_size

@@ -2,7 +2,6 @@ package syslog_test
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -16,22 +15,6 @@ import (
 	"breakwater/relay/spool/disk"
 	"breakwater/relay/syslog"
 )
-
-func rsyslog(t *testing.T) *relaytest.Rsyslog {
-	t.Helper()
-	r, err := relaytest.NewRsyslog(t.TempDir())
-	if errors.Is(err, relaytest.ErrNoRsyslog) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(r.Kill)
-	return r
-}
 
 func make1(t *testing.T, c syslog.Config) *syslog.Destination {
 	t.Helper()
@@ -50,7 +33,7 @@ func server(r *relaytest.Rsyslog, network string) syslog.Server {
 func TestPlainContract(t *testing.T) {
 	for _, network := range []string{"udp", "tcp", "tls"} {
 		t.Run(network, func(t *testing.T) {
-			r := rsyslog(t)
+			r := relaytest.StartRsyslog(t)
 			p := relaytest.Plain{
 				New: func(t *testing.T) (relay.Destination, func() string) {
 					before := len(settled(r, network))
@@ -93,7 +76,7 @@ func settled(r *relaytest.Rsyslog, network string) []string {
 
 // rsyslog understands the header, and the text is the document, whole.
 func TestWhatRsyslogSees(t *testing.T) {
-	r := rsyslog(t)
+	r := relaytest.StartRsyslog(t)
 	for _, network := range []string{"udp", "tcp", "tls"} {
 		d := make1(t, syslog.Config{Server: server(r, network), Facility: "local3", Hostname: "gateway-1", FullEvent: true, Hold: 50 * time.Millisecond})
 		rec := relaytest.MustRecord("{\"event_id\":\"9ec79c33ec9942ab8353589fcb2e04dc\"}\n{\"type\":\"event\"}\n" +
@@ -143,7 +126,7 @@ func TestKilledRsyslogLeavesNoGap(t *testing.T) {
 }
 
 func noGap(t *testing.T, network string) {
-	r := rsyslog(t)
+	r := relaytest.StartRsyslog(t)
 	s, err := disk.Open(disk.Config{Dir: t.TempDir(), MaxSize: 1 << 30, MinFree: -1, Logger: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)

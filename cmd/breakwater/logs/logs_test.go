@@ -3,7 +3,6 @@ package logs
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -94,17 +93,7 @@ func idle(t *testing.T, l *Logs) {
 // A real rsyslog gets every line by each way; killed and started again it gets
 // the lines that come afterwards, and those that waited.
 func TestRsyslogGetsEveryLine(t *testing.T) {
-	r, err := relaytest.NewRsyslog(t.TempDir())
-	if errors.Is(err, relaytest.ErrNoRsyslog) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(r.Kill)
+	r := relaytest.StartRsyslog(t)
 	networks := []string{"udp", "tcp", "tls"}
 	l := open(t, syslogOutput("udp", r.Addr("udp"), ""), syslogOutput("tcp", r.Addr("tcp"), ""), syslogOutput("tls", r.Addr("tls"), r.CAFile()))
 	log := l.Logger()

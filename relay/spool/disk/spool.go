@@ -15,7 +15,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"breakwater/relay/spool"
-	"breakwater/schemas"
 )
 
 var _ spool.Engine = (*Spool)(nil)
@@ -165,7 +164,7 @@ func newSpool(cfg Config) (*Spool, error) {
 		s.now = time.Now
 	}
 	if s.observer == nil {
-		s.observer = nobody{}
+		s.observer = spool.Nobody{}
 	}
 	if s.segSize <= 0 {
 		s.segSize = 64 << 20
@@ -364,11 +363,3 @@ func kick(ch chan struct{}) {
 	default:
 	}
 }
-
-// nobody is the observer of a spool without one.
-type nobody struct{}
-
-func (nobody) Recovered(*schemas.Meta)                {}
-func (nobody) Appended(*schemas.Meta)                 {}
-func (nobody) Settled(*schemas.Meta, []schemas.Final) {}
-func (nobody) Requeued(*schemas.Meta)                 {}

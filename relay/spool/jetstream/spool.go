@@ -19,7 +19,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"breakwater/relay/spool"
-	"breakwater/schemas"
 )
 
 var (
@@ -124,7 +123,7 @@ func newSpool(cfg Config) (*Spool, error) {
 	}
 	s.listed, _ = lru.New[cursor, position](maxListed) // fails only for a size below 1
 	if s.observer == nil {
-		s.observer = nobody{}
+		s.observer = spool.Nobody{}
 	}
 	s.doubtful, _ = lru.New[string, struct{}](maxDoubtful) // the error is for sizes below 1
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -343,11 +342,3 @@ func kick(ch chan struct{}) {
 	default:
 	}
 }
-
-// nobody is the observer of a spool without one.
-type nobody struct{}
-
-func (nobody) Recovered(*schemas.Meta)                {}
-func (nobody) Appended(*schemas.Meta)                 {}
-func (nobody) Settled(*schemas.Meta, []schemas.Final) {}
-func (nobody) Requeued(*schemas.Meta)                 {}

@@ -1,0 +1,35 @@
+package relaytest
+
+import (
+	"errors"
+	"testing"
+)
+
+// StartUpstream starts an upstream that ends with the test.
+func StartUpstream(t *testing.T, o Options) *Upstream {
+	t.Helper()
+	up := NewUpstream(o)
+	if err := up.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(up.Close)
+	return up
+}
+
+// StartRsyslog starts a real rsyslog that ends with the test, which is skipped
+// where none is installed.
+func StartRsyslog(t *testing.T) *Rsyslog {
+	t.Helper()
+	r, err := NewRsyslog(t.TempDir())
+	if errors.Is(err, ErrNoRsyslog) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Kill)
+	return r
+}
