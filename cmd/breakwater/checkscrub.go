@@ -7,14 +7,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"breakwater/cmd/breakwater/config"
+	"breakwater/cmd/breakwater/console"
 	"breakwater/ingest/scrub"
 	"breakwater/schemas"
 )
@@ -70,7 +69,7 @@ func (s *checkScrubCmd) Run(c *cli, out io.Writer) error {
 		return writeJSON(out, results)
 	}
 	for _, r := range results {
-		fmt.Fprintf(out, "\x1b[1m%s\x1b[0m\n\x1b[31m- %s\x1b[0m\n\x1b[32m+ %s\x1b[0m\n", harmless(r.Type), harmless(r.Before), harmless(r.After))
+		fmt.Fprintf(out, "\x1b[1m%s\x1b[0m\n\x1b[31m- %s\x1b[0m\n\x1b[32m+ %s\x1b[0m\n", console.VisibleLines(r.Type), console.VisibleLines(r.Before), console.VisibleLines(r.After))
 		if r.Opaque {
 			fmt.Fprintf(out, "cannot be read, so it cannot be scrubbed: scrub.opaque is %q\n", project.Scrub.Opaque)
 		}
@@ -79,7 +78,7 @@ func (s *checkScrubCmd) Run(c *cli, out io.Writer) error {
 		t.Style().Format.Header = text.FormatDefault
 		t.AppendHeader(table.Row{"where", "rule"})
 		for _, h := range r.Hits {
-			t.AppendRow(table.Row{harmless(h.Path), h.Rule})
+			t.AppendRow(table.Row{console.VisibleLines(h.Path), h.Rule})
 		}
 		fmt.Fprintln(out, t.Render())
 	}
@@ -132,16 +131,6 @@ func shown(typ string, payload []byte) string {
 		return fmt.Sprintf("(%d bytes that are no text)", len(payload))
 	}
 	return string(payload)
-}
-
-// harmless takes out of a stranger's text what a terminal would obey.
-func harmless(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.Is(unicode.Cf, r) || unicode.IsControl(r) && r != '\n' && r != '\t' {
-			return utf8.RuneError
-		}
-		return r
-	}, s)
 }
 
 func (s *checkScrubCmd) project(cfg *config.Config) (*config.Project, error) {

@@ -87,7 +87,7 @@ func newMetrics(reg, pages prometheus.Registerer, pending func() float64, limit 
 			"Measurements counted under route __other__ because the series budget was spent. Add route templates when it rises.",
 			"project"),
 		traffic: counter("web_vitals_traffic_total",
-			"Measurements by who sent them. Bots are kept out of the histograms.",
+			"Measurements as they were reported, repeats included, by who sent them. Bots are kept out of the histograms.",
 			"project", "traffic"),
 		biased: gauge("web_vitals_biased",
 			"1 when 200 or more measurements held no good one: the client reports only poor values, so shares and percentiles mean nothing.",

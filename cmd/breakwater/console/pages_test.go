@@ -143,6 +143,9 @@ func TestVisible(t *testing.T) {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}
+	if got, want := VisibleLines("0123456789\n\tx\x1b[2J"), "0123456789\n\tx‹U+001B›[2J"; got != want {
+		t.Errorf("with lines: %q, want %q", got, want)
+	}
 }
 
 func TestIndent(t *testing.T) {

@@ -16,6 +16,10 @@ import (
 // HTML: templates do.
 func Visible(s string, limit int) string { return visible(s, limit, false) }
 
+// VisibleLines is Visible for what has lines of its own, such as a payload: it
+// keeps them, and cuts nothing.
+func VisibleLines(s string) string { return visible(s, len(s), true) }
+
 // visible is Visible; lines keeps line breaks and tabs.
 func visible(s string, limit int, lines bool) string {
 	if len(s) <= limit && plain(s) {
