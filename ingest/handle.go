@@ -314,8 +314,10 @@ func (d *door) newRequest(c echo.Context, v *visit, ep *Endpoint) *Request {
 		req.Params = req.params[:0]
 		for i, name := range names {
 			value := values[i]
-			if plain, err := url.PathUnescape(value); err == nil && r.URL.RawPath != "" {
-				value = plain
+			if r.URL.RawPath != "" {
+				if plain, err := url.PathUnescape(value); err == nil {
+					value = plain
+				}
 			}
 			req.Params = append(req.Params, Param{name, value})
 		}
