@@ -100,7 +100,8 @@ type Stage interface {
 	Apply(b *Batch) error
 }
 
-// Request is who sent what, known before the body is read.
+// Request is who sent what, known before the body is read. When it is answered
+// it becomes another one: nobody may keep it.
 type Request struct {
 	// ID identifies the request in logs.
 	ID ulid.ULID

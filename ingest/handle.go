@@ -300,14 +300,13 @@ func verdict(b *Batch, v vitals, wait time.Duration) error {
 	return nil
 }
 
+// newRequest fills the request of a visit, which is empty.
 func (d *door) newRequest(c echo.Context, v *visit, ep *Endpoint) *Request {
-	r := c.Request()
-	req := &Request{
-		ID: v.id, Endpoint: ep.Name, Budget: ep.Budget, Method: r.Method, ReceivedAt: v.start,
-		ClientIP:  clientAddr(r, d.settings.Config.TrustedProxies),
-		UserAgent: headerOf(r.Header, "User-Agent"), Origin: originOf(r.Header), Header: r.Header,
-		ctx: r.Context(), config: &d.settings.Config, spiller: d.opts.Spiller, memory: d.memory, Canary: v.canary != "",
-	}
+	r, req := c.Request(), &v.req
+	req.ID, req.Endpoint, req.Budget, req.Method, req.ReceivedAt = v.id, ep.Name, ep.Budget, r.Method, v.start
+	req.ClientIP = clientAddr(r, d.settings.Config.TrustedProxies)
+	req.UserAgent, req.Origin, req.Header = headerOf(r.Header, "User-Agent"), originOf(r.Header), r.Header
+	req.ctx, req.config, req.spiller, req.memory, req.Canary = r.Context(), &d.settings.Config, d.opts.Spiller, d.memory, v.canary != ""
 	req.Query = d.queries.read(r.URL.RawQuery)
 	if names := c.ParamNames(); len(names) > 0 {
 		values := c.ParamValues()

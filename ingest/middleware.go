@@ -25,7 +25,8 @@ import (
 func (d *door) serve(w http.ResponseWriter, r *http.Request) {
 	c := d.echo.AcquireContext()
 	c.Reset(r, w)
-	d.observe(c) // first in and last out: counts and logs every answer, whoever gave it
+	// First in and last out: counts and logs every answer, whoever gave it.
+	d.observe(c) //nolint:contextcheck // a trace of ours is sent after the answer, whose client may be gone
 	d.echo.ReleaseContext(c)
 }
 
@@ -40,8 +41,9 @@ func (d *door) prepare(c echo.Context) error {
 	return nil
 }
 
-// visit is what observe must know of a request in the end. It travels as the
-// answer's writer: the router's own store would cost a map per request.
+// visit is what observe must know of a request in the end, and the request as the
+// parts see it. It travels as the answer's writer: the router's own store would
+// cost a map per request. It is used again when the answer is written.
 type visit struct {
 	http.ResponseWriter
 	id       ulid.ULID
@@ -55,6 +57,7 @@ type visit struct {
 	canary   string                               // the canary it is part of, "" for all but an operator's probes
 	sighting *Sighting                            // what is kept of it; nil likewise
 	refuse   func(http.Header, *Rejection) *Reply // the endpoint's own form of refusals
+	req      Request                              // of an endpoint that brings items
 }
 
 var visits = sync.Pool{New: func() any { return new(visit) }}
@@ -71,7 +74,7 @@ func visitOf(c echo.Context) *visit { return c.Response().Writer.(*visit) }
 func (d *door) observe(c echo.Context) {
 	v := visits.Get().(*visit)
 	now := d.opts.Now()
-	*v = visit{ResponseWriter: c.Response().Writer, id: newID(now), start: now, endpoint: "none"}
+	v.ResponseWriter, v.id, v.start, v.endpoint = c.Response().Writer, newID(now), now, "none"
 	c.Response().Writer = v
 	if v.canary, v.sighting = d.sight(c.Request()); v.sighting != nil {
 		canaryHeaders(c.Response().Header())
@@ -87,7 +90,7 @@ func (d *door) observe(c echo.Context) {
 	d.line(v, status, took)
 	d.trace(v, c.Request().Method, status, took)
 	c.Response().Writer = v.ResponseWriter
-	v.ResponseWriter, v.refused, v.refuse = nil, nil, nil
+	*v = visit{} // nothing of this request may be seen, or kept alive, by the next one
 	visits.Put(v)
 }
 
