@@ -1,6 +1,7 @@
 package sentry
 
 import (
+	"bytes"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -34,8 +35,8 @@ func (d *Destination) header(h schemas.EnvelopeHeader, receivedAt, now time.Time
 	}
 	out.Delete("dsn")
 	if trace, ok := out.Trace(); ok {
-		if _, ok := trace.Get("public_key"); ok {
-			trace.SetString("public_key", d.dsn.PublicKey)
+		if key, ok := trace.Get("public_key"); ok && !bytes.Equal(key, d.key) {
+			trace.Set("public_key", d.key)
 			out.Set("trace", trace.Bytes())
 		}
 	}

@@ -18,8 +18,6 @@ import (
 
 // post is one request and what its answer means.
 func (d *Destination) post(ctx context.Context, meta *schemas.Meta, env *schemas.Envelope) *relay.DeliverError {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	out := &schemas.Envelope{Header: d.header(env.Header, meta.ReceivedAt, d.now()), Items: env.Items}
 
 	req := d.request.WithContext(ctx)
@@ -57,7 +55,7 @@ func (d *Destination) post(ctx context.Context, meta *schemas.Meta, env *schemas
 		}
 		return relay.NetworkError(d.redact(err))
 	}
-	stop := time.AfterFunc(maxAnswerTime, cancel) // the status is known: a slow body is not worth a worker
+	stop := time.AfterFunc(maxAnswerTime, func() { _ = resp.Body.Close() }) // the status is known: a slow body is not worth a worker
 	defer stop.Stop()
 	defer resp.Body.Close()
 	answer := io.LimitReader(resp.Body, maxAnswerBody)

@@ -44,6 +44,7 @@ type Config struct {
 type Destination struct {
 	dsn       schemas.DSN
 	auth      string
+	key       []byte // the DSN's, as JSON
 	agent     string
 	enc       *encoding
 	timeout   time.Duration
@@ -92,7 +93,7 @@ func New(c Config) (*Destination, error) {
 		c.Now = time.Now
 	}
 	d := &Destination{
-		dsn: dsn, enc: enc, timeout: c.Timeout, rate: c.MinThroughput, limits: c.Limits, now: c.Now,
+		dsn: dsn, key: schemas.QuoteString(dsn.PublicKey), enc: enc, timeout: c.Timeout, rate: c.MinThroughput, limits: c.Limits, now: c.Now,
 		agent: "breakwater/" + headerText(c.Version),
 		transport: relay.NewTransport(relay.TransportConfig{
 			ConnectTimeout: c.ConnectTimeout, Connections: c.Concurrency, RootCAs: c.RootCAs, Dial: c.Dial,
