@@ -29,7 +29,9 @@
 //
 // A storm begins with the first error of a fingerprint that is suppressed and
 // ends when none was for the length of a window, or with the process. Each
-// storm that ends is summed up in one event, stored through [Options.Emit].
+// storm that ends is summed up in one event, stored through [Options.Emit]. A
+// kill -9 takes along the summaries of the storms under way, and what stood in
+// storm.suppressed_since_last; with limits in Redis another gateway sums them up.
 //
 // # Telling a client to stop
 //

@@ -58,7 +58,7 @@ type Upstream struct {
 	Concurrency int `yaml:"concurrency" validate:"min=1,max=256"`
 	// Time for one delivery.
 	Timeout Duration `yaml:"timeout" validate:"between=100ms 10m"`
-	// Attempts before a report becomes a dead letter; 0 tries until spool.max_age.
+	// Attempts before a report becomes a dead letter. With 0 they go on until spool.max_age while the upstream is away; one that it answers with 500 gets five at most, one that it refuses a single one.
 	MaxAttempts int `yaml:"max_attempts" validate:"min=0,max=1000000"`
 	// For sentry, elasticsearch, loki and otlp: compression of requests, gzip, zstd or none; auto is gzip, but none to an upstream on this machine, where compressing costs more than it saves.
 	Encoding string `yaml:"encoding" validate:"oneof=auto gzip zstd none"`
