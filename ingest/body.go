@@ -113,6 +113,9 @@ func (b *body) Read(p []byte) (int, error) {
 	if err != nil {
 		b.err = err
 		b.Close()
+		if max(b.out, b.wire.n) <= heavyBody {
+			b.req.light()
+		}
 	}
 	return n, err
 }
@@ -134,6 +137,11 @@ func (b *body) read(p []byte) (int, error) {
 			return 0, err
 		}
 		b.codec = c
+		if b.kind == brotlied { // it fills its window, megabytes, before it hands out a byte
+			if err := b.req.Work(); err != nil {
+				return 0, err
+			}
+		}
 	}
 	return b.codec.Read(p)
 }

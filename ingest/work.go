@@ -61,6 +61,12 @@ func (r *Request) Rest() {
 	}
 }
 
+// light says that the work was not long in the end.
+func (r *Request) light() {
+	r.Rest()
+	r.heavy = false
+}
+
 // Resume is Work for a request whose work is long already, and nothing for others.
 func (r *Request) Resume() error {
 	if !r.heavy {
