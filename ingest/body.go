@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 )
 
 // ratioFloor is how far a body may expand before its ratio is looked at:
@@ -25,6 +26,11 @@ type body struct {
 	ratio int64
 	err   error
 	req   *Request
+
+	// Of a large body that is not compressed: what was read ahead.
+	buf     *[ahead]byte
+	rest    []byte
+	restErr error
 }
 
 // wire counts what came over the network and remembers its own error, so that
@@ -122,7 +128,7 @@ func (b *body) Read(p []byte) (int, error) {
 
 func (b *body) read(p []byte) (int, error) {
 	if b.kind == identity {
-		return b.wire.Read(p)
+		return b.plain(p)
 	}
 	if !b.open {
 		b.open = true
@@ -146,6 +152,37 @@ func (b *body) read(p []byte) (int, error) {
 	return b.codec.Read(p)
 }
 
+// ahead is how much of a large body is asked of the network at once, in bytes:
+// protocols that read in small pieces would have it wait for a processor for
+// each. It is not more because a crowd of slow senders may hold one each.
+const ahead = 16 << 10
+
+var aheads = sync.Pool{New: func() any { return new([ahead]byte) }}
+
+// plain reads what is not compressed.
+func (b *body) plain(p []byte) (int, error) {
+	if len(b.rest) == 0 {
+		if !b.req.heavy || len(p) >= ahead {
+			return b.wire.Read(p)
+		}
+		if b.buf == nil {
+			b.buf = aheads.Get().(*[ahead]byte)
+		}
+		n, err := b.wire.Read(b.buf[:])
+		if b.rest = b.buf[:n]; n == 0 {
+			return 0, err
+		}
+		b.restErr = err
+	}
+	n := copy(p, b.rest)
+	if b.rest = b.rest[n:]; len(b.rest) > 0 {
+		return n, nil
+	}
+	err := b.restErr
+	b.restErr = nil
+	return n, err
+}
+
 // Unread is how many bytes of the body are still to come from the network, as
 // the request declares them, for whoever makes room for them; 0 when that is
 // not known, or not what will be read: the body is compressed.
@@ -154,13 +191,17 @@ func (r *Request) Unread() int64 {
 	if b.kind != identity || b.size < 0 {
 		return 0
 	}
-	return max(b.size-b.wire.n, 0)
+	return max(b.size-b.wire.n, 0) + int64(len(b.rest))
 }
 
 // Close gives the decoder back; reading on is at an end.
 func (b *body) Close() {
 	if b.err == nil {
 		b.err = io.EOF
+	}
+	if b.buf != nil {
+		aheads.Put(b.buf)
+		b.buf, b.rest = nil, nil
 	}
 	if b.codec != nil {
 		b.codec.release()
