@@ -194,6 +194,24 @@ func (r *Request) Unread() int64 {
 	return max(b.size-b.wire.n, 0) + int64(len(b.rest))
 }
 
+// Holds tells whether a body of unknown size can still bring n bytes within
+// its limits; one of known size is within them. It errs by what a protocol has
+// read ahead, in favour of the body.
+func (r *Request) Holds(n int64) bool {
+	b := &r.body
+	if b.req == nil || b.kind == identity && b.size >= 0 { // nil in tests of protocols
+		return true
+	}
+	room := b.limit - b.out
+	if b.kind == identity {
+		room = min(room, b.wire.limit-b.wire.n+int64(len(b.rest)))
+	}
+	return n <= room+readAheadMost
+}
+
+// readAheadMost is more than any protocol reads ahead, in bytes.
+const readAheadMost = 64 << 10
+
 // Close gives the decoder back; reading on is at an end.
 func (b *body) Close() {
 	if b.err == nil {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/andybalholm/brotli"
@@ -315,5 +316,25 @@ func TestClientHangsUp(t *testing.T) {
 	cancel()
 	if w := e.do(post(envelopePath, env(goodEvent)).WithContext(ctx)); w.Code != 200 || e.sink.types() != "event" {
 		t.Errorf("%d, sink %q", w.Code, e.sink.types())
+	}
+}
+
+// Room is asked for what is still to come of a body whose size is not known:
+// what cannot come within the limits is refused before it is read.
+func TestHolds(t *testing.T) {
+	e := newEdge(t, func(o *ingest.Options) { o.Config.RequestSize = 1 << 20 })
+	send := func(size int64, length string) int {
+		req := post(envelopePath, env(`{"type":"attachment","length":`+length+"}\n"+strings.Repeat("x", 100)))
+		req.ContentLength = size
+		return e.do(req).Code
+	}
+	if code := send(-1, "2000000"); code != http.StatusRequestEntityTooLarge {
+		t.Errorf("an item beyond the limit in a body of unknown size: %d", code)
+	}
+	if code := send(-1, "900000"); code != http.StatusBadRequest {
+		t.Errorf("an item beyond the end of a body of unknown size: %d", code)
+	}
+	if code := send(300, "2000000"); code != http.StatusBadRequest {
+		t.Errorf("an item beyond the end of a body of known size: %d", code)
 	}
 }

@@ -44,6 +44,9 @@ func (d *decoder) item(h schemas.ItemHeader, payload io.Reader) error {
 	if len(d.batch.Items) >= maxItems {
 		return ingest.RejectTooLarge.Because("envelope holds more than 1000 items")
 	}
+	if !d.req.Holds(h.Length) { // refused in the end: without reading megabytes, or writing them to a file
+		return ingest.RejectTooLarge
+	}
 	if err := d.buf.charge(int64(len(h.Bytes())) + itemOverhead); err != nil {
 		return err
 	}
