@@ -145,22 +145,40 @@ func (r *Rules) walk(root *node, payload []byte, ip addresses, hits []int, trace
 		return payload, fmt.Errorf("%w: %w", ErrOpaque, err)
 	}
 	out := w.finish()
-	w.out = nil // it belongs to the caller now
 	if remarks && ip.remove && !w.infer && !r.off[ruleIP] {
 		out = neverInfer(out)
 	}
 	return out, nil
 }
 
+// What a walker keeps for the next run is bounded: keepOut in bytes, keep in
+// bytes of texts and keepSteps in segments of remarks' paths.
+const (
+	keepOut   = 256 << 10
+	keep      = 64 << 10
+	keepSteps = 2 << 10
+)
+
 // release gives the walker back with its scratch space, unless that has grown.
 func (w *walker) release() {
-	const keep = 64 << 10
-	clean := walker{path: w.path[:0], t: w.t, again: w.again, after: w.after[:0], text: w.text[:0], offsets: w.offsets[:0], remarks: w.remarks[:0]}
+	clean := walker{
+		path: w.path[:0], t: w.t, again: w.again, after: w.after[:0], text: w.text[:0], offsets: w.offsets[:0],
+		remarks: w.remarks[:0], steps: w.steps[:0], rems: w.rems[:0], out: w.out[:0],
+	}
+	// The pool keeps no payload alive.
 	clear(w.path[:cap(w.path)])
 	clear(w.remarks)
+	clear(w.steps)
+	clear(w.rems)
 	clean.t.rules, clean.again.rules = nil, nil
 	if cap(w.text) > keep || cap(w.after) > keep || cap(w.t.matches) > keep/32 || cap(w.t.gaps) > keep/16 {
 		clean.text, clean.offsets, clean.t, clean.again, clean.after = nil, nil, texter{}, texter{}, nil
+	}
+	if cap(w.steps) > keepSteps || cap(w.rems) > keepSteps {
+		clean.steps, clean.rems = nil, nil
+	}
+	if cap(w.out) > keepOut {
+		clean.out = nil
 	}
 	*w = clean
 	walkers.Put(w)

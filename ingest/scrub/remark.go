@@ -23,28 +23,35 @@ type piece struct {
 	start, end int // -1: the whole value
 }
 
-// finish returns the text after a run: the one given when nothing changed.
+// finish returns the text after a run: the one given when nothing changed,
+// otherwise a new one. It was put together in scratch space, so that it is as
+// large as it has to be and no larger: it rests in memory until it is on disk.
 func (w *walker) finish() []byte {
 	if w.done == 0 && len(w.out) == 0 {
 		return w.buf
 	}
 	out := append(w.out, w.buf[w.done:]...)
 	w.done = len(w.buf)
+	var small [64]byte // mostly there is one bracket behind
 	switch {
 	case len(w.remarks) == 0:
 	case w.metaAt.end > w.metaAt.start:
 		merged := mergeMeta(out[w.metaAt.start:w.metaAt.end], w.remarks, 0)
-		tail := append([]byte(nil), out[w.metaAt.end:]...)
+		tail := append(small[:0], out[w.metaAt.end:]...)
 		out = append(append(out[:w.metaAt.start], merged...), tail...)
 	default:
 		if end := bytes.LastIndexByte(out, '}'); end > 0 {
-			tail := append([]byte(nil), out[end:]...)
+			tail := append(small[:0], out[end:]...)
 			out = append(out[:end], `,"_meta":`...)
 			out = append(appendMeta(out, w.remarks), tail...)
 		}
 	}
-	w.out = out
-	return out
+	if cap(out) > keepOut {
+		w.out = nil
+		return out
+	}
+	w.out = out[:0]
+	return append([]byte(nil), out...)
 }
 
 // appendMeta writes remarks, which come in the order of the document, as a tree.

@@ -291,11 +291,19 @@ func (w *walker) note(length int, ms ...match) {
 	if !w.remarkable() {
 		return
 	}
-	r := remark{length: length, path: append([]segment(nil), w.path[1:]...)}
+	from := len(w.rems)
 	for _, m := range ms {
-		r.pieces = append(r.pieces, piece{id: m.id, kind: m.kind, start: -1})
+		w.rems = append(w.rems, piece{id: m.id, kind: m.kind, start: -1})
 	}
-	w.remarks = append(w.remarks, r)
+	w.addRemark(length, from)
+}
+
+// addRemark adds a remark for the value at the path; its pieces are those of
+// rems from the one at from on.
+func (w *walker) addRemark(length, from int) {
+	start := len(w.steps)
+	w.steps = append(w.steps, w.path[1:]...)
+	w.remarks = append(w.remarks, remark{length: length, path: w.steps[start:], pieces: w.rems[from:]})
 }
 
 // noteString is note for the pieces replaced in s: their places in the new
@@ -304,18 +312,17 @@ func (w *walker) noteString(s []byte) {
 	if !w.remarkable() {
 		return
 	}
-	r := remark{length: utf8.RuneCount(s)}
+	start := len(w.rems)
 	at, from := 0, 0
 	for _, m := range w.t.matches {
 		at += utf8.RuneCount(s[from:m.start])
 		n := utf8.RuneCountInString(m.text)
-		if m.id != "" && len(r.pieces) < maxRemarks {
-			r.pieces = append(r.pieces, piece{m.id, m.kind, at, at + n})
+		if m.id != "" && len(w.rems)-start < maxRemarks {
+			w.rems = append(w.rems, piece{m.id, m.kind, at, at + n})
 		}
 		at, from = at+n, m.end
 	}
-	if len(r.pieces) > 0 {
-		r.path = append([]segment(nil), w.path[1:]...)
-		w.remarks = append(w.remarks, r)
+	if len(w.rems) > start {
+		w.addRemark(utf8.RuneCount(s), start)
 	}
 }

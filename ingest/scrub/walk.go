@@ -3,6 +3,7 @@ package scrub
 import (
 	"bytes"
 	"errors"
+	"slices"
 
 	"breakwater/schemas"
 )
@@ -60,8 +61,8 @@ type walker struct {
 	depth int
 	err   error
 
-	out  []byte
-	done int // how much of buf is in out
+	out  []byte // scratch space; see finish
+	done int    // how much of buf is in out
 	// edits collects instead of writing, for JSON inside a string.
 	collect bool
 	edits   []match
@@ -81,7 +82,9 @@ type walker struct {
 	hits    []int
 	trace   func(path []segment, rule ruleID)
 	remarks []remark
-	remark  bool // the payload carries _meta
+	steps   []segment // the remarks' paths, one behind the other
+	rems    []piece   // the remarks' pieces
+	remark  bool      // the payload carries _meta
 	inMeta  bool
 	metaAt  span // of _meta's value, in out
 	infer   bool // an infer_ip was seen
@@ -219,8 +222,8 @@ func (w *walker) emit(m match) {
 		w.edits = append(w.edits, m)
 		return
 	}
-	if w.out == nil {
-		w.out = make([]byte, 0, len(w.buf)+len(w.buf)/8+512)
+	if len(w.out) == 0 {
+		w.out = slices.Grow(w.out, len(w.buf)+len(w.buf)/8+512)
 	}
 	w.out = append(w.out, w.buf[w.done:m.start]...)
 	w.out = append(w.out, m.text...)
