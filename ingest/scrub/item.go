@@ -160,27 +160,24 @@ const (
 )
 
 // release gives the walker back with its scratch space, unless that has grown.
+// The pool keeps no payload alive.
 func (w *walker) release() {
-	clean := walker{
-		path: w.path[:0], t: w.t, again: w.again, after: w.after[:0], text: w.text[:0], offsets: w.offsets[:0],
-		remarks: w.remarks[:0], steps: w.steps[:0], rems: w.rems[:0], out: w.out[:0],
-	}
-	// The pool keeps no payload alive.
 	clear(w.path[:cap(w.path)])
 	clear(w.remarks)
 	clear(w.steps)
 	clear(w.rems)
-	clean.t.rules, clean.again.rules = nil, nil
+	w.pass, w.t.rules, w.again.rules = pass{}, nil, nil
+	w.path, w.out, w.after, w.text, w.offsets = w.path[:0], w.out[:0], w.after[:0], w.text[:0], w.offsets[:0]
+	w.remarks, w.steps, w.rems = w.remarks[:0], w.steps[:0], w.rems[:0]
 	if cap(w.text) > keep || cap(w.after) > keep || cap(w.t.matches) > keep/32 || cap(w.t.gaps) > keep/16 {
-		clean.text, clean.offsets, clean.t, clean.again, clean.after = nil, nil, texter{}, texter{}, nil
+		w.text, w.offsets, w.t, w.again, w.after = nil, nil, texter{}, texter{}, nil
 	}
 	if cap(w.steps) > keepSteps || cap(w.rems) > keepSteps {
-		clean.steps, clean.rems = nil, nil
+		w.steps, w.rems = nil, nil
 	}
 	if cap(w.out) > keepOut {
-		clean.out = nil
+		w.out = nil
 	}
-	*w = clean
 	walkers.Put(w)
 }
 

@@ -46,7 +46,11 @@ func (w *walker) object(n *node, f field) {
 		}
 		seg.typ = child.typ
 		w.path = append(w.path, seg)
-		w.member(n, child, cf)
+		if n.does == attributes || w.remark && len(w.path) == 2 {
+			w.member(n, child, cf)
+		} else {
+			w.value(child, cf)
+		}
 		w.path = w.path[:len(w.path)-1]
 		if w.err != nil {
 			return
@@ -79,7 +83,8 @@ func (w *walker) name() (raw, key []byte) {
 	return raw, key
 }
 
-// member scrubs a member's value; _meta of an event is a tree of its own.
+// member scrubs the value of an attribute or of an event's own member; _meta is
+// a tree of its own.
 func (w *walker) member(n, child *node, f field) {
 	root := w.remark && len(w.path) == 2 && string(w.path[1].key) == "_meta"
 	if root {

@@ -119,11 +119,10 @@ func (w *walker) embedded(n *node, t *texter, s []byte) bool {
 	if w.nested >= maxEmbedded || !schemas.Valid(s) {
 		return false
 	}
-	inner := walker{
+	inner := walker{path: append([]segment(nil), w.path...), pass: pass{
 		rules: w.rules, ip: w.ip, buf: append([]byte(nil), s...), collect: true, nested: w.nested + 1,
-		hits: w.hits, trace: w.trace, path: append([]segment(nil), w.path...), depth: w.depth,
-		budget: 4 * len(s),
-	}
+		hits: w.hits, trace: w.trace, depth: w.depth + 1, budget: 4 * len(s),
+	}}
 	inside := free
 	if n.does != bodyText {
 		inside = &node{flags: fSub | fReplace | fAssign | fHome | fKey | fFields}

@@ -52,42 +52,47 @@ type addresses struct {
 }
 
 // walker goes through one valid JSON text once and copies it, with the edits,
-// to out; without an edit nothing is copied.
+// to out; without an edit nothing is copied. It is used again for further
+// texts, with the space it has.
 type walker struct {
-	rules *Rules
-	ip    addresses
-	buf   []byte
-	pos   int
-	depth int
-	err   error
-
-	out  []byte // scratch space; see finish
-	done int    // how much of buf is in out
-	// edits collects instead of writing, for JSON inside a string.
-	collect bool
-	edits   []match
-
-	// budget is how many bytes may still be looked at twice, to see what comes
-	// behind a value; nesting could make that quadratic.
-	budget int
+	pass
 
 	path    []segment
+	out     []byte // see finish
 	t       texter
 	again   texter // settle's
 	after   []byte // settle's
 	text    []byte
 	offsets []int32
-	nested  int
-
-	hits    []int
-	trace   func(path []segment, rule ruleID)
 	remarks []remark
 	steps   []segment // the remarks' paths, one behind the other
 	rems    []piece   // the remarks' pieces
-	remark  bool      // the payload carries _meta
-	inMeta  bool
-	metaAt  span // of _meta's value, in out
-	infer   bool // an infer_ip was seen
+}
+
+// pass is what a walker knows of one text.
+type pass struct {
+	rules *Rules
+	ip    addresses
+	buf   []byte
+	pos   int
+	depth int // of objects and lists that are open
+	err   error
+	done  int // how much of buf is in out
+	// edits collects instead of writing, for JSON inside a string.
+	collect bool
+	edits   []match
+	nested  int // how many texts this one is inside of
+
+	// budget is how many bytes may still be looked at twice, to see what comes
+	// behind a value; nesting could make that quadratic.
+	budget int
+
+	hits   []int
+	trace  func(path []segment, rule ruleID)
+	remark bool // the payload carries _meta
+	inMeta bool
+	metaAt span // of _meta's value, in out
+	infer  bool // an infer_ip was seen
 }
 
 // run scrubs a text that is valid JSON.
@@ -149,19 +154,10 @@ func endsScalar(c byte) bool { return c == ',' || c == '}' || c == ']' || c == '
 
 // value scrubs the value at pos, standing at a place described by n.
 func (w *walker) value(n *node, f field) {
-	if w.err != nil {
-		return
-	}
-	w.depth++
-	if w.depth > maxDepth {
+	if w.depth >= maxDepth {
 		w.err = errDepth
 		return
 	}
-	w.dispatch(n, f)
-	w.depth--
-}
-
-func (w *walker) dispatch(n *node, f field) {
 	c := w.buf[w.pos]
 	if f.rule >= 0 && len(w.rules.safeAt) > 0 && w.safeAt() {
 		f.rule = -1
@@ -183,11 +179,13 @@ func (w *walker) dispatch(n *node, f field) {
 		if n.does == keptScalar && n.kids == nil || c == '{' && n.does == plain && n.kids == nil && n.rest == nil {
 			n = free // an object where a plain value belongs
 		}
+		w.depth++
 		if c == '{' {
 			w.object(n, f)
 		} else {
 			w.list(n, f)
 		}
+		w.depth--
 	case 't', 'f', 'n':
 		w.skip()
 	default:
