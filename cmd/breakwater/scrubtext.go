@@ -23,10 +23,7 @@ func (a *app) scrubOne(project, typ, member, text string) string {
 	if err != nil {
 		return ""
 	}
-	o, err := schemas.ParseObject(out)
-	if err != nil {
-		return ""
-	}
-	clean, _ := o.String(member)
+	v, _ := schemas.Lookup(out, member)
+	clean, _ := schemas.UnquoteString(v)
 	return clean
 }
