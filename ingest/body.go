@@ -52,11 +52,12 @@ func (w *wire) Read(p []byte) (int, error) {
 	w.req.Rest()
 	n, err := w.r.Read(p)
 	w.n += int64(n)
-	if err == io.EOF { //nolint:errorlint // io.Reader's own word
+	if err == io.EOF { // io.Reader's own word
 		w.conn.arrived()
 	}
-	if late := w.req.Resume(); late != nil && (err == nil || err == io.EOF) { // io.Reader's own word
-		err = late
+	if late := w.req.Resume(); late != nil {
+		w.err = late
+		return n, late
 	}
 	switch {
 	case w.n > w.limit:

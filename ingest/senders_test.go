@@ -2,6 +2,7 @@ package ingest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -80,7 +81,7 @@ func TestSendersOfOneAddress(t *testing.T) {
 	sends(t, "127.0.0.1", addr, "POST / HTTP/1.1\r\n")
 	open(5)
 	sends(t, "127.0.0.1", addr, "POST / HTTP/1.1\r\n") // one too many
-	if n, err := inHeader.Read(make([]byte, 1)); err != io.EOF {
+	if n, err := inHeader.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("the longest read %d bytes, %v", n, err)
 	}
 	open(5)
