@@ -14,10 +14,8 @@ import (
 func TestHold(t *testing.T) {
 	c := natstest.Start(t, natstest.Options{})
 	place := newPlace()
-	one, two, three := solo(t, c, place, nil), solo(t, c, place, nil), solo(t, c, place, nil)
-	for _, s := range []*Spool{one, two, three} {
-		s.cfg.times.ackWait = 3 * time.Second
-	}
+	short := func(c *Config) { c.times.ackWait = 3 * time.Second }
+	one, two, three := solo(t, c, place, short), solo(t, c, place, short), solo(t, c, place, short)
 	held, release, err := one.Hold(t.Context(), "drain", "one")
 	if err != nil {
 		t.Fatal(err)
