@@ -15,9 +15,9 @@ import (
 // keeper is a protocol that keeps what nobody may keep.
 type keeper struct{ kept *ingest.Request }
 
-func (k *keeper) Decode(_ context.Context, req *ingest.Request, body io.Reader) (*ingest.Batch, error) {
+func (k *keeper) Decode(ctx context.Context, req *ingest.Request, body io.Reader) (*ingest.Batch, error) {
 	k.kept = req
-	return lineProtocol{}.Decode(context.Background(), req, body)
+	return lineProtocol{}.Decode(ctx, req, body)
 }
 
 // However a request ends, nothing of it is left for the next one.
