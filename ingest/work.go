@@ -7,7 +7,8 @@ import (
 )
 
 // heavyBody is from how many bytes on, on the wire or decompressed, a body makes
-// long work; what SDKs send of errors and measurements stays below it.
+// long work; what SDKs send of errors and measurements stays below it. Protocols
+// say so of smaller ones that hold very many things.
 const heavyBody = 64 << 10
 
 // works has a place for each request that may do long work at a time: all

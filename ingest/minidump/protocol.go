@@ -68,12 +68,22 @@ type upload struct {
 	batch   *ingest.Batch
 	fields  fields
 	hasDump bool
+	parts   int
 	files   int
 	left    int64 // bytes that further files may have together
 }
 
+// manyParts is from how many parts on a form takes a processor long, however
+// small they are.
+const manyParts = 64
+
 // part takes one part of the form.
 func (u *upload) part(p *part) error {
+	if u.parts++; u.parts == manyParts {
+		if err := u.req.Work(); err != nil {
+			return err
+		}
+	}
 	switch {
 	case p.name == dumpField && !u.hasDump:
 		name := p.filename

@@ -1,6 +1,7 @@
 package sentry
 
 import (
+	"bytes"
 	"errors"
 	"io"
 
@@ -83,6 +84,11 @@ func (d *decoder) item(h schemas.ItemHeader, payload io.Reader) error {
 		d.alone(it, "duplicate_item", ingest.RejectDuplicateItem)
 		return nil
 	}
+	if laborious(it) {
+		if err := d.req.Work(); err != nil {
+			return err
+		}
+	}
 	if reason, rej := check(it, d.config.JSONDepth); rej != nil {
 		d.refuse(it, reason, rej)
 		return nil
@@ -93,6 +99,18 @@ func (d *decoder) item(h schemas.ItemHeader, payload io.Reader) error {
 	}
 	t.count++
 	return nil
+}
+
+// A payload of many values takes a processor long, whatever its size: each stage
+// looks for members by name. Those of SDKs have some hundred values.
+const (
+	manyBytes  = 16 << 10
+	manyValues = 2000
+)
+
+func laborious(it *ingest.Item) bool {
+	b, ok := it.Payload.(schemas.Bytes)
+	return ok && it.Type.JSON && len(b) > manyBytes && bytes.Count(b, []byte{','}) > manyValues
 }
 
 // mainCount is how many event-like items stand, the last one included.
