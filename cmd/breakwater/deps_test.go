@@ -197,9 +197,6 @@ func faults(packages []pkg) (list []string) {
 }
 
 func TestImports(t *testing.T) {
-	if testing.Short() {
-		t.Skip("left out by -short: the go command lists all packages, which takes seconds; the other rules of the tree are tested")
-	}
 	for _, f := range faults(listPackages(t)) {
 		t.Error(f)
 	}
@@ -207,9 +204,6 @@ func TestImports(t *testing.T) {
 
 // The rules themselves can fail: each case breaks one of them.
 func TestImportRulesBite(t *testing.T) {
-	if testing.Short() {
-		t.Skip("left out by -short: the go command lists all packages, which takes seconds; the other rules of the tree are tested")
-	}
 	actual := listPackages(t)
 	add := func(name string, imports ...string) []pkg {
 		return append(slices.Clone(actual), pkg{ImportPath: "breakwater/" + name, Imports: imports})
@@ -272,9 +266,6 @@ func TestFilesAtTheTop(t *testing.T) {
 
 // A tool of the tests does not come into the binaries by way of a library either.
 func TestImportsOfLibraries(t *testing.T) {
-	if testing.Short() {
-		t.Skip("left out by -short: the go command lists all packages, which takes seconds; the other rules of the tree are tested")
-	}
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "breakwater/cmd/...").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)

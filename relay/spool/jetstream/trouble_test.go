@@ -249,7 +249,7 @@ func without(list []*Spool, s *Spool) (out []*Spool) {
 func TestConfirmedIsSynced(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
-		t.Skip("strace is not installed (`make deps` does): nobody can see here when a server calls fsync")
+		t.Fatal("strace is missing: `make deps` installs it")
 	}
 	if out, err := exec.Command(strace, "-f", "-e", "trace=fsync", "true").CombinedOutput(); err != nil {
 		t.Skipf("this machine forbids tracing (a container without CAP_SYS_PTRACE): nobody can see here when a server calls fsync: %v %s", err, out)
