@@ -162,7 +162,8 @@ func metricValue(t *testing.T, e *edge, name string) float64 {
 	}
 	for _, f := range families {
 		if f.GetName() == name {
-			return f.GetMetric()[0].GetGauge().GetValue()
+			m := f.GetMetric()[0]
+			return m.GetGauge().GetValue() + m.GetCounter().GetValue() // it is one of them
 		}
 	}
 	t.Fatalf("no metric %s", name)

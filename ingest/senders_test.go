@@ -115,24 +115,9 @@ func TestSendersOfOneAddress(t *testing.T) {
 	if status, _, _ := answerOf(t, other); status != 404 {
 		t.Errorf("the other address was answered %d", status)
 	}
-	if n := counterValue(t, e, "breakwater_http_connections_cut_total"); n != 2 {
+	if n := metricValue(t, e, "breakwater_http_connections_cut_total"); n != 2 {
 		t.Errorf("%v were counted as cut off, want 2", n)
 	}
-}
-
-func counterValue(t *testing.T, e *edge, name string) float64 {
-	t.Helper()
-	families, err := e.registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range families {
-		if f.GetName() == name {
-			return f.GetMetric()[0].GetCounter().GetValue()
-		}
-	}
-	t.Fatalf("no metric %s", name)
-	return 0
 }
 
 // A trusted proxy stands for many clients and has no bound.
@@ -154,7 +139,7 @@ func TestSendersBehindProxy(t *testing.T) {
 			t.Errorf("a proxy's connection was answered %d", status)
 		}
 	}
-	if n := counterValue(t, e, "breakwater_http_connections_cut_total"); n != 0 {
+	if n := metricValue(t, e, "breakwater_http_connections_cut_total"); n != 0 {
 		t.Errorf("%v were cut off", n)
 	}
 }
