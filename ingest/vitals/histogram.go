@@ -15,8 +15,8 @@ import (
 // for values that pass validation: the same buckets, classic and native, the
 // same exemplars, the same series in every exposition format (a test holds the
 // two against each other). Validation bounds the values, and so the native
-// buckets: they are a row of counters instead of two concurrent maps. Writing one
-// for a scrape takes a twentieth of the time, and keeping it a tenth of the memory.
+// buckets: they are a row of counters instead of two concurrent maps, which takes
+// a fraction of the library's time to write (go test -bench Scrape ./cmd/breakwater).
 type histogram struct {
 	desc   *prometheus.Desc
 	labels []*dto.LabelPair
