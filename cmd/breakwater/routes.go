@@ -77,6 +77,7 @@ func (s *simulation) render(top int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d lines: %d page views, %d skipped (assets, other methods, redirects, errors, no path)\n\n", s.Lines, s.Pages, s.Skipped)
 	if s.Pages == 0 {
+		b.WriteString("No line names a page. What can be read: URLs, paths, and access logs in the common or combined format, as plain text (zcat FILE.gz | breakwater routes simulate -).\n")
 		return b.String()
 	}
 	t := newTable("route label", "page views", "share", "from")

@@ -84,6 +84,9 @@ func TestRoutesSimulate(t *testing.T) {
 	if code := run([]string{"routes", "simulate", os.DevNull}, &empty, &bytes.Buffer{}); code != exitGood || strings.Contains(empty.String(), "null") {
 		t.Errorf("nothing is no empty list: %s", empty.String())
 	}
+	if got := (&simulation{Report: vitals.Report{Lines: 3, Skipped: 3}}).render(20); !strings.Contains(got, "common or combined format") {
+		t.Errorf("a file of another kind is not told what is read: %s", got)
+	}
 	count := func(s simulation, route string) (n int, configured bool) {
 		for _, r := range s.Routes {
 			if r.Route == route {

@@ -38,8 +38,8 @@ type measurement struct {
 	Unit  string  `json:"unit"`
 }
 
-// toSentry adds the web vitals of a beacon to the batch as standalone span
-// items. Sentry has no notion of a vital that is reported again, so pages that
+// toSentry adds the web vitals of page loads in a beacon to the batch as
+// standalone span items. Sentry has no notion of a vital that is reported again, so pages that
 // report every change should not use it. Ids are derived from the vital's own
 // id: a repeat has the same span id.
 func toSentry(batch *ingest.Batch, req *ingest.Request, b *schemas.Beacon) {
@@ -49,7 +49,7 @@ func toSentry(batch *ingest.Batch, req *ingest.Request, b *schemas.Beacon) {
 		v := &b.Vitals[i]
 		name := strings.ToUpper(v.Name)
 		op, ok := ops[name]
-		if !ok || !v.HasValue || v.Value < 0 || v.Value > 60_000 {
+		if !ok || !believable(v, name) {
 			continue
 		}
 		payload, err := json.Marshal(span(req, b, v, name, op))
@@ -60,6 +60,16 @@ func toSentry(batch *ingest.Batch, req *ingest.Request, b *schemas.Beacon) {
 			Header: schemas.NewItemHeader("span", "content_type", "application/json"), Payload: schemas.Bytes(payload),
 		}))
 	}
+}
+
+// believable tells whether Sentry gets a value: one that the histograms would
+// take, too. Soft navigations are none of the page loads its vitals are about.
+func believable(v *schemas.Vital, name string) bool {
+	limit := 60_000.0 // ms
+	if name == "CLS" {
+		limit = 10
+	}
+	return v.HasValue && v.Value >= 0 && v.Value <= limit && (v.Value > 0 || name != "LCP") && v.NavigationType != "soft-navigation"
 }
 
 func span(req *ingest.Request, b *schemas.Beacon, v *schemas.Vital, name, op string) standalone {

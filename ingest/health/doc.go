@@ -36,4 +36,5 @@
 //
 // Releases and environments have places: the newest ReleaseSlots releases and
 // the first Environments environments of each project; the rest is __other__.
+// Errors that name no release are counted under __unknown__.
 package health

@@ -114,7 +114,10 @@ func (h *Health) project(name string) *project {
 // lost its place to this one loses its series.
 func (h *Health) series(name, environment, release string, now time.Time) (key, *series) {
 	p := h.project(name)
-	label, retired := p.releases.Label(release, now)
+	label, retired := noRelease, ""
+	if release != noRelease {
+		label, retired = p.releases.Label(release, now)
+	}
 	if _, known := p.firstSeen[label]; !known && label != ingest.OtherLabel && label != noRelease {
 		p.firstSeen[label] = now
 	}
@@ -172,7 +175,7 @@ func (h *Health) Apply(b *ingest.Batch) error {
 const (
 	maxEnvironment = 64
 	maxRelease     = 200
-	// noRelease is the release of errors that name none.
+	// noRelease is the release of errors that name none. It takes no release's place.
 	noRelease = "__unknown__"
 )
 

@@ -202,6 +202,22 @@ func TestReleasesAndEnvironmentsAreBounded(t *testing.T) {
 	}
 }
 
+// Errors that name no release take no release's place, and lose theirs to none.
+func TestErrorsWithoutAReleaseHaveALabelOfTheirOwn(t *testing.T) {
+	h := newHarness(t, Config{ReleaseSlots: 3})
+	for i := range 9 {
+		h.item("event", "", `{"level":"error"}`)
+		h.item("session", "", update(i, true, "ok", 0, fmt.Sprint("app@", i)))
+	}
+	if n := h.sum("release_errors_total", "release", "__unknown__"); n != 9 {
+		t.Errorf("%v errors without a release, want 9", n)
+	}
+	for i := 6; i < 9; i++ {
+		h.expect(map[string]float64{started: 1}, "release", fmt.Sprint("app@", i))
+	}
+	h.expect(map[string]float64{started: 0}, "release", "app@5")
+}
+
 func TestNewestReleasesHaveThePlaces(t *testing.T) {
 	h := newHarness(t, Config{})
 	for i := range 7 {

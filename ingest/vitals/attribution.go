@@ -85,6 +85,9 @@ func (p *project) logPoor(v *Vitals, r *report, e *schemas.Vital) {
 
 // plainText takes queries off URLs and values off selectors.
 func plainText(s string) string {
+	if strings.HasPrefix(s, "data:") {
+		return "data:" // the picture itself
+	}
 	if strings.Contains(s, "://") || strings.HasPrefix(s, "/") {
 		if i := strings.IndexAny(s, "?#"); i >= 0 {
 			s = s[:i]
@@ -95,9 +98,6 @@ func plainText(s string) string {
 				host = host[i+1:]
 			}
 			s = scheme + "://" + host + "/" + path
-		}
-		if strings.HasPrefix(s, "data:") {
-			s = "data:"
 		}
 	}
 	s = quoted.ReplaceAllString(s, `="…"`)

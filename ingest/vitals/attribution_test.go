@@ -39,6 +39,24 @@ func TestAttributionIsScrubbed(t *testing.T) {
 	}
 }
 
+func TestAttributionIsPlain(t *testing.T) {
+	for text, want := range map[string]string{
+		"https://ida:secret@shop.example/a.png?token=1#x": "https://shop.example/a.png",
+		"/a.png?token=1":                     "/a.png",
+		"data:image/png;base64,iVBORw0KGgo=": "data:",
+		"data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg'>ida</svg>": "data:",
+		`input[value="ida@example.com"]`:                                       `input[value="…"]`,
+		"div#ad>a.big":                                                         "div#ad>a.big",
+	} {
+		if got := plainText(text); got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+	if got := plainText(strings.Repeat("ü", maxAttribution)); len(got) > maxAttribution+len("…") || strings.Contains(got, "\ufffd") {
+		t.Errorf("cut to %d bytes: %q", len(got), got)
+	}
+}
+
 // Both lifecycles of Sentry's SDK, and its standalone spans, say what made a
 // value poor in places of their own.
 func TestAttributionFromSentryTraffic(t *testing.T) {

@@ -97,7 +97,7 @@ func newMetrics(reg, pages prometheus.Registerer, pending func() float64, limit 
 			"project"),
 		early: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "web_vitals_settled_early_total",
-			Help: "Page views counted before their time because the table of waiting ones was full. Raise its size when it grows.",
+			Help: "Measurements counted before their time because 100 000 were waiting. What a page reports of them later is late. When it grows, shorten vitals.settle or add a gateway.",
 		}),
 		frames: counterFamily("mobile_frames_total",
 			"Rendered frames: slow (over 16 ms, scaled for faster screens), frozen (over 700 ms) and total. Divide for a ratio.",

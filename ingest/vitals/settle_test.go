@@ -290,6 +290,26 @@ func TestGracefulRestartKeepsWhatWaits(t *testing.T) {
 	}
 }
 
+// A clock that was a day ahead and is put right at a restart delays nothing.
+func TestSnapshotFromAClockThatWasAhead(t *testing.T) {
+	a := newHarness(t, Config{})
+	a.later(24 * time.Hour)
+	a.beacon("/p", one("LCP", 5000, "p"))
+	var saved bytes.Buffer
+	if err := a.Save(&saved); err != nil {
+		t.Fatal(err)
+	}
+	b := newHarness(t, Config{})
+	if err := b.Load(&saved); err != nil {
+		t.Fatal(err)
+	}
+	b.beacon("/p", one("LCP", 3000, "q"))
+	b.later(time.Minute)
+	if n := b.sum("web_vitals_lcp_seconds"); n != 2 {
+		t.Errorf("%v of 2 page views counted after a settle period", n)
+	}
+}
+
 func TestBrokenSnapshotIsPutAside(t *testing.T) {
 	var good bytes.Buffer
 	a := newHarness(t, Config{})

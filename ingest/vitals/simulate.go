@@ -87,7 +87,9 @@ func SimulateRoutes(templates []string, r io.Reader) (Report, error) {
 		if err != nil {
 			return rep, fmt.Errorf("reading line %d: %w", rep.Lines+1, err)
 		}
-		rep.Lines++
+		if rep.Lines++; rep.Lines == 1 {
+			line = strings.TrimPrefix(line, "\ufeff") // what some editors begin a file with
+		}
 		page := ""
 		if whole {
 			page = pageOfLine(line)

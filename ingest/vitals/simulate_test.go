@@ -59,6 +59,13 @@ func TestSimulateRoutesPastLongLines(t *testing.T) {
 	}
 }
 
+func TestSimulateRoutesPastAByteOrderMark(t *testing.T) {
+	rep, err := SimulateRoutes(nil, strings.NewReader("\ufeff/a\r\n/b\r\n"))
+	if err != nil || rep.Pages != 2 || len(rep.Routes) != 2 || rep.Routes[0].Route != "/a" {
+		t.Errorf("%v, pages %d, routes %v", err, rep.Pages, rep.Routes)
+	}
+}
+
 func TestSimulateRoutesKnowsPages(t *testing.T) {
 	for line, want := range map[string]string{
 		`h - - [t] "GET /a HTTP/1.1" 200 1`:       "/a",

@@ -137,7 +137,7 @@ func (v *Vitals) Load(r io.Reader) error {
 		l := labels{project: v.project(o.Project), route: o.Route, device: o.Device}
 		l.env, l.release = l.project.slots(o.Env, o.Release, now)
 		n := t.add(&entry{
-			key: o.Key, value: o.Value, first: o.First.Sub(t.base), last: o.Last.Sub(t.base), sent: o.Sent,
+			key: o.Key, value: o.Value, first: past(o.First, now).Sub(t.base), last: past(o.Last, now).Sub(t.base), sent: o.Sent,
 			trace: traceID(o.Trace), vital: k, nav: navType(o.Nav), sentry: o.Sentry,
 		}, &l)
 		for i := 0; i < min(len(o.Steps), 2*maxSteps); i += 2 {
@@ -155,10 +155,20 @@ func (v *Vitals) Load(r io.Reader) error {
 	}
 	for _, p := range s.Pages {
 		if k, ok := lookup(p.Vital); ok {
-			v.note(scope{v.project(p.Project), p.Release, k}, p.Last)
+			v.note(scope{v.project(p.Project), p.Release, k}, past(p.Last, now))
 		}
 	}
 	return nil
+}
+
+// past is a time of a snapshot. One that lies in the future was written before
+// the clock was set back: it is now, or what it belongs to would wait until then,
+// and all that is reported later behind it.
+func past(t, now time.Time) time.Time {
+	if t.After(now) {
+		return now
+	}
+	return t
 }
 
 // SaveFile is Save into a file that appears whole or not at all.

@@ -172,9 +172,9 @@ type Sampling struct {
 type ProjectVitals struct {
 	// Takes vitals out of Sentry's own traffic, too.
 	FromSentry bool `yaml:"from_sentry"`
-	// Sends beacons on to Sentry as well.
+	// Sends beacons of page loads on to Sentry as well, each report as a span; pages that report a vital again when it changes send it again.
 	ToSentry bool `yaml:"to_sentry"`
-	// Templates for routes, such as /product/:id, tried in this order; a last segment * takes the rest. Paths that fit none are folded by built-in rules.
+	// Templates for routes, such as /product/:id; a last segment * takes the rest. Of several that fit, a word counts before a parameter and a parameter before *, segment by segment. Paths that fit none are folded by built-in rules.
 	Routes []string `yaml:"routes" validate:"max=500,dive,route"`
 }
 
