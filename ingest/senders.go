@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // senders bounds how many connections of one address may be in the middle of
@@ -32,7 +31,7 @@ type crowd struct {
 
 // sender is one connection.
 type sender struct {
-	net.Conn
+	*patient
 	server *Server
 	addr   netip.Addr
 	crowd  *crowd // nil until it is served, and without a bound
@@ -41,13 +40,7 @@ type sender struct {
 	// Under crowd.mu.
 	before, behind *sender
 	sending, gone  bool
-
-	mu  sync.Mutex // of the deadline
-	cut bool
 }
-
-// longAgo is a deadline that has passed.
-var longAgo = time.Unix(1, 0)
 
 // senderListener makes its connections ones that can be cut off.
 type senderListener struct {
@@ -60,7 +53,7 @@ func (l senderListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sender{Conn: c, server: l.server, addr: networkOf(peerAddr(c.RemoteAddr().String()))}, nil
+	return &sender{patient: newPatient(c), server: l.server, addr: networkOf(peerAddr(c.RemoteAddr().String()))}, nil
 }
 
 // networkOf is the address, or the /64 of IPv6, which is what one customer has.
@@ -93,7 +86,7 @@ func withSender(ctx context.Context, c net.Conn) context.Context {
 // Read notices when a connection that rested between two requests begins to
 // send the next one: net/http says so only when it has read the header.
 func (c *sender) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
+	n, err := c.patient.Read(p)
 	if n > 0 && c.idle.Load() {
 		c.idle.Store(false)
 		c.begin()
@@ -101,25 +94,10 @@ func (c *sender) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// SetReadDeadline leaves a connection that was cut off as it is: net/http sets
-// deadlines of its own between a request's header and its body.
-func (c *sender) SetReadDeadline(t time.Time) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.cut {
-		t = longAgo
-	}
-	return c.Conn.SetReadDeadline(t)
-}
-
-// cutOff ends reading: who sends a body is answered 408, who sends a header is
-// not answered.
-func (c *sender) cutOff() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.cut = true
-	_ = c.Conn.SetReadDeadline(longAgo) // a connection that is closed already is cut off, too
-}
+// cutOff ends reading, whatever deadlines net/http sets between a request's
+// header and its body: who sends a body is answered 408, who sends a header is not
+// answered.
+func (c *sender) cutOff() { c.reading.end() }
 
 // open is told of a new connection, which begins to send.
 func (s *senders) open(c *sender) {

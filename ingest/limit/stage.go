@@ -24,7 +24,7 @@ func (l *Limiter) Apply(b *ingest.Batch) error {
 	}
 	d := decision{l: l, project: req.Project.Name, now: req.ReceivedAt}
 	d.config = l.state.Load().projects[d.project]
-	if l.opts.Upstream != nil {
+	if l.opts.Upstream != nil && len(b.Items) > 0 {
 		d.upstream = active(l.opts.Upstream.Limits(d.project, d.now), d.now)
 	}
 	if d.config == nil && len(d.upstream) == 0 {
