@@ -75,8 +75,7 @@ func openBody(r *http.Request, req *Request, ep *Endpoint) (*body, error) {
 	cfg := req.Settings()
 	b := &req.body
 	*b = body{req: req, size: r.ContentLength, limit: cfg.DecompressedSize, ratio: cfg.CompressionRatio}
-	conn, _ := r.Context().Value(senderKey{}).(*sender)
-	b.wire = wire{r: r.Body, limit: cfg.RequestSize, req: req, conn: conn}
+	b.wire = wire{r: r.Body, limit: cfg.RequestSize, req: req, conn: req.conn}
 	if ep.Upload {
 		b.wire.limit = max(cfg.RequestSize, cfg.AttachmentSize+cfg.EventSize)
 	}

@@ -213,7 +213,7 @@ func (d *door) sight(r *http.Request) (string, *Sighting) {
 	}
 	s := &Sighting{
 		Method: r.Method, Host: short(r.Host), Path: short(r.URL.Path), Peer: peerAddr(r.RemoteAddr).String(),
-		ClientIP:    clientAddr(r, d.settings.Config.TrustedProxies).String(),
+		ClientIP:    clientAddr(senderUnder(r.Context()), r, d.settings.Config.TrustedProxies).String(),
 		ContentType: short(r.Header.Get("Content-Type")), ContentEncoding: short(r.Header.Get("Content-Encoding")), Origin: short(r.Header.Get("Origin")),
 	}
 	for _, line := range r.Header["X-Forwarded-For"] {

@@ -6,12 +6,18 @@ import (
 	"strings"
 )
 
-// clientAddr is who sent the request: the peer, unless the peer is a trusted
+// clientAddr is who sent the request, which came by the connection c or by that of
+// another server: the peer, unless the peer is a trusted
 // proxy; then the nearest entry of X-Forwarded-For, from the right, that is
 // not one. What stands further left is the client's own word and ignored. An
 // entry that is no address ends the search at the last one that was.
-func clientAddr(r *http.Request, trusted []netip.Prefix) netip.Addr {
-	peer := peerAddr(r.RemoteAddr)
+func clientAddr(c *sender, r *http.Request, trusted []netip.Prefix) netip.Addr {
+	var peer netip.Addr
+	if c != nil {
+		peer = c.peer
+	} else {
+		peer = peerAddr(r.RemoteAddr)
+	}
 	if len(trusted) == 0 || !contains(trusted, peer) {
 		return peer
 	}

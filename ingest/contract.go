@@ -144,10 +144,11 @@ type Request struct {
 	spiller  Spiller
 	spills   []Spill
 	memory   *memory
-	made     int64 // bytes that Make was asked for
-	turn     bool  // it has a turn to make more
-	heavy    bool  // it may take a processor long
-	working  bool  // it has one
+	conn     *sender // that it came by; nil under another server, and in tests of protocols
+	made     int64   // bytes that Make was asked for
+	turn     bool    // it has a turn to make more
+	heavy    bool    // it may take a processor long
+	working  bool    // it has one
 	claims   []Claim
 	reserved int64
 }

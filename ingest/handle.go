@@ -304,7 +304,7 @@ func verdict(b *Batch, v vitals, wait time.Duration) error {
 func (d *door) newRequest(c echo.Context, v *visit, ep *Endpoint) *Request {
 	r, req := c.Request(), &v.req
 	req.ID, req.Endpoint, req.Budget, req.Method, req.ReceivedAt = v.id, ep.Name, ep.Budget, r.Method, v.start
-	req.ClientIP = clientAddr(r, d.settings.Config.TrustedProxies)
+	req.conn, req.ClientIP = v.conn, clientAddr(v.conn, r, d.settings.Config.TrustedProxies)
 	req.UserAgent, req.Origin, req.Header = headerOf(r.Header, "User-Agent"), originOf(r.Header), r.Header
 	req.ctx, req.config, req.spiller, req.memory, req.Canary = r.Context(), &d.settings.Config, d.opts.Spiller, d.memory, v.canary != ""
 	req.Query = d.queries.read(r.URL.RawQuery)

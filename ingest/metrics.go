@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,7 +14,7 @@ import (
 type metrics struct {
 	requests    *prometheus.CounterVec
 	duration    *prometheus.HistogramVec
-	inFlight    prometheus.Gauge
+	inFlight    atomic.Int64 // a gauge adds by trying, which two processors keep each other from
 	connections prometheus.Gauge
 	cut         prometheus.Counter
 	panics      prometheus.Counter
@@ -47,10 +48,6 @@ func newMetrics(reg prometheus.Registerer, m *memory) (*metrics, error) {
 			NativeHistogramBucketFactor:    1.1,
 			NativeHistogramMaxBucketNumber: 100,
 		}, []string{"endpoint"}),
-		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "breakwater_http_requests_in_flight",
-			Help: "Requests being read or answered on the public listener now.",
-		}),
 		connections: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "breakwater_http_connections",
 			Help: "Open connections of the public listener. At server.max_connections further clients wait.",
@@ -64,6 +61,10 @@ func newMetrics(reg prometheus.Registerer, m *memory) (*metrics, error) {
 			Help: "Requests ended by a fault of the gateway, answered 500. Any is worth a report; the log has the stack.",
 		}),
 	}
+	inFlight := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "breakwater_http_requests_in_flight",
+		Help: "Requests being read or answered on the public listener now.",
+	}, func() float64 { return float64(x.inFlight.Load()) })
 	held := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "breakwater_http_body_bytes",
 		Help: "Bytes that bodies, decoders and what is made of bodies hold in memory now. At the memory budget further requests are answered 503.",
@@ -72,7 +73,7 @@ func newMetrics(reg prometheus.Registerer, m *memory) (*metrics, error) {
 		Name: "breakwater_http_large_batches_waiting",
 		Help: "Requests of OTLP and Faro that wait for their turn to make more than 256 KiB of logs and events; two may at a time, one where there are two processors. One that waits for 20 seconds is answered 503.",
 	}, func() float64 { return float64(m.waiting.Load()) })
-	for _, c := range []prometheus.Collector{x.requests, x.duration, x.inFlight, x.connections, x.cut, x.panics, held, waiting} {
+	for _, c := range []prometheus.Collector{x.requests, x.duration, inFlight, x.connections, x.cut, x.panics, held, waiting} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("registering metrics of the public listener: %w", err)
 		}

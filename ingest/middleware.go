@@ -46,6 +46,7 @@ func (d *door) prepare(c echo.Context) error {
 // cost a map per request. It is used again when the answer is written.
 type visit struct {
 	http.ResponseWriter
+	conn     *sender // that it came by
 	id       ulid.ULID
 	start    time.Time
 	endpoint string
@@ -75,15 +76,15 @@ func (d *door) observe(c echo.Context) {
 	v := visits.Get().(*visit)
 	now := d.opts.Now()
 	v.ResponseWriter, v.id, v.start, v.endpoint = c.Response().Writer, newID(now), now, "none"
-	c.Response().Writer = v
+	c.Response().Writer, v.conn = v, senderUnder(c.Request().Context())
 	if v.canary, v.sighting = d.sight(c.Request()); v.sighting != nil {
 		canaryHeaders(c.Response().Header())
 	}
-	d.metrics.inFlight.Inc()
+	d.metrics.inFlight.Add(1)
 	if err := d.rescue(c); err != nil {
 		d.respondError(err, c)
 	}
-	d.metrics.inFlight.Dec()
+	d.metrics.inFlight.Add(-1)
 	status, took := c.Response().Status, d.opts.Now().Sub(v.start)
 	d.metrics.answered(v.endpoint, c.Request().Method, status, took)
 	d.sighted(v, status)
@@ -156,10 +157,9 @@ func (d *door) panicked(p any) *Rejection {
 // deadline holds header and body to one absolute time. net/http does so by
 // itself under Serve; this line covers other servers and a changed setting.
 func (d *door) deadline(c echo.Context) error {
-	limit := d.settings.Config.ReadTimeout
-	srv, _ := c.Request().Context().Value(http.ServerContextKey).(*http.Server)
-	if srv == nil || srv.ReadTimeout != limit {
-		err := http.NewResponseController(visitOf(c).ResponseWriter).SetReadDeadline(time.Now().Add(limit))
+	limit, v := d.settings.Config.ReadTimeout, visitOf(c)
+	if v.conn == nil || d.http.ReadTimeout != limit {
+		err := http.NewResponseController(v.ResponseWriter).SetReadDeadline(time.Now().Add(limit))
 		if err != nil && !errors.Is(err, http.ErrNotSupported) {
 			return RejectBody.With(err)
 		}

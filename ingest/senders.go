@@ -33,8 +33,8 @@ type crowd struct {
 type sender struct {
 	*patient
 	server *Server
-	addr   netip.Addr
-	crowd  *crowd // nil until it is served, and without a bound
+	peer   netip.Addr // the other end; invalid for a unix socket
+	crowd  *crowd     // nil until it is served, and without a bound
 	idle   atomic.Bool
 
 	// Under crowd.mu.
@@ -53,7 +53,7 @@ func (l senderListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sender{patient: newPatient(c), server: l.server, addr: networkOf(peerAddr(c.RemoteAddr().String()))}, nil
+	return &sender{patient: newPatient(c), server: l.server, peer: peerAddr(c.RemoteAddr().String())}, nil
 }
 
 // networkOf is the address, or the /64 of IPv6, which is what one customer has.
@@ -83,6 +83,12 @@ func withSender(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
+// senderUnder is the connection that a request came by; nil under another server.
+func senderUnder(ctx context.Context) *sender {
+	s, _ := ctx.Value(senderKey{}).(*sender)
+	return s
+}
+
 // Read notices when a connection that rested between two requests begins to
 // send the next one: net/http says so only when it has read the header.
 func (c *sender) Read(p []byte) (int, error) {
@@ -105,9 +111,10 @@ func (s *senders) open(c *sender) {
 	if s.by == nil {
 		s.by = map[netip.Addr]*crowd{}
 	}
-	if c.crowd = s.by[c.addr]; c.crowd == nil {
+	network := networkOf(c.peer)
+	if c.crowd = s.by[network]; c.crowd == nil {
 		c.crowd = &crowd{}
-		s.by[c.addr] = c.crowd
+		s.by[network] = c.crowd
 	}
 	c.crowd.conns++
 	s.mu.Unlock()
@@ -122,7 +129,7 @@ func (s *senders) closed(c *sender) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.crowd.conns--; c.crowd.conns == 0 {
-		delete(s.by, c.addr)
+		delete(s.by, networkOf(c.peer))
 	}
 }
 
@@ -203,7 +210,7 @@ func (s *Server) connState(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		proxies := s.door.Load().settings.Config.TrustedProxies
-		if c.addr.IsValid() && !contains(proxies, peerAddr(c.RemoteAddr().String())) {
+		if c.peer.IsValid() && !contains(proxies, c.peer) {
 			s.senders.open(c)
 			c.begin()
 		}

@@ -170,7 +170,7 @@ func (d *door) route() {
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = d.respondError
 	e.IPExtractor = func(r *http.Request) string {
-		return clientAddr(r, d.settings.Config.TrustedProxies).String()
+		return clientAddr(senderUnder(r.Context()), r, d.settings.Config.TrustedProxies).String()
 	}
 	for i := range d.settings.Endpoints {
 		ep := &d.settings.Endpoints[i]
