@@ -19,6 +19,7 @@ type benchCmd struct {
 	Rate       float64       `help:"Open loop: requests per second over all connections. 0: closed loop, as fast as it goes." default:"0"`
 	Size       string        `help:"Bytes of an envelope." default:"4096"`
 	Attachment int           `help:"KiB of an attachment." default:"300"`
+	FewHeaders bool          `help:"Send the four headers that a request needs instead of the sixteen of a browser."`
 	Encoding   string        `help:"Compression on the way to the upstream: auto (none, for it is on this machine), gzip, zstd, none." enum:"auto,gzip,zstd,none" default:"auto"`
 	Histogram  bool          `help:"Also draw the histogram of each cell's latency."`
 	JSON       bool          `help:"Print the report as JSON."`
@@ -109,6 +110,7 @@ func (b *benchCmd) run() (*benchReport, error) {
 		if err != nil {
 			return nil, err
 		}
+		r.few = b.FewHeaders
 		theirs := r
 		theirs.path = "/"
 		refCell := &cell{Name: "empty handler, " + kind, addr: refAddr, pid: ref.pid(), tmpl: theirs.template(refAddr)}
@@ -183,7 +185,11 @@ func (b *benchCmd) print(report *benchReport) error {
 	}
 	fmt.Printf("%.4f fsyncs per envelope; start %.0f ms, idle RSS %.1f MiB, binary %.1f MiB; ledger off by %.0f\n",
 		report.Fsyncs, report.StartMS, report.IdleRSS, report.BinaryMB, report.Ledger)
-	fmt.Printf("medians of %d rounds of %v, %d connections, %s\n", b.Rounds, b.Time, b.Conns, loopName(b.Rate))
+	headers := "a browser's headers"
+	if b.FewHeaders {
+		headers = "few headers"
+	}
+	fmt.Printf("medians of %d rounds of %v, %d connections, %s, %s\n", b.Rounds, b.Time, b.Conns, loopName(b.Rate), headers)
 	if b.Histogram {
 		drawCells(report.Cells)
 	}

@@ -129,7 +129,7 @@ func (f *fullCmd) knock(gw *gateway, sent *acks, r *fullReport) (*knocking, erro
 	if f.Files {
 		body = withAttachment(body, 300)
 	}
-	tmpl := newTemplate("POST", gw.envelopePath(), gw.public, "text/plain;charset=UTF-8\r\nOrigin: https://shop.example", body)
+	tmpl := newTemplate("POST", gw.envelopePath(), gw.public, "text/plain;charset=UTF-8", body)
 	ctx, cancel := context.WithCancel(context.Background())
 	k := &knocking{}
 	var wg sync.WaitGroup

@@ -8,6 +8,7 @@ import (
 // request is one sort of load: what is sent where.
 type request struct {
 	name, path, contentType, body string
+	few                           bool // headers
 }
 
 // kinds are what can be sent, for help texts and flags.
@@ -25,7 +26,7 @@ func requestOf(kind, project, key, size string, attachmentKiB int) (r request, e
 	r = request{name: kind, path: envelopePath(project, key), contentType: "text/plain;charset=UTF-8"}
 	switch kind {
 	case "beacon":
-		return request{kind, "/api/" + project + "/vitals/?key=" + key, "text/plain", beacon()}, nil
+		return request{name: kind, path: "/api/" + project + "/vitals/?key=" + key, contentType: "text/plain;charset=UTF-8", body: beacon()}, nil
 	case "envelope-16k":
 		size = "16384"
 	}
@@ -54,7 +55,11 @@ func ourRequest(kind, size string, attachmentKiB int) (request, error) {
 
 // template aims a request at an address.
 func (r request) template(addr string) *template {
-	return newTemplate("POST", r.path, addr, r.contentType, r.body)
+	head := browserHead
+	if r.few {
+		head = fewHead
+	}
+	return templateOf(head, "POST", r.path, addr, r.contentType, r.body)
 }
 
 func envelopePath(project, key string) string {

@@ -19,6 +19,7 @@ type loadCmd struct {
 	Rate       float64       `help:"Open loop: requests per second over all connections. 0: closed loop, as fast as it goes." default:"0"`
 	Size       string        `help:"Bytes of an envelope." default:"4096"`
 	Attachment int           `help:"KiB of an attachment." default:"300"`
+	FewHeaders bool          `help:"Send the four headers that a request needs instead of the sixteen of a browser."`
 	IDs        string        `name:"ids" help:"Write the event ids that were answered 2xx to this file, one a line." type:"path"`
 	HDR        string        `name:"hdr" help:"Write the latency's percentile distribution to this file, as HdrHistogram's plotters read it." type:"path"`
 	JSON       bool          `help:"Print the tally as JSON."`
@@ -48,6 +49,7 @@ func (l *loadCmd) Run() error {
 	if err != nil {
 		return err
 	}
+	r.few = l.FewHeaders
 	run := load{addr: l.Target, conns: l.Conns, pace: l.Rate, tmpl: r.template(l.Target)}
 	var sent *acks
 	if l.IDs != "" {

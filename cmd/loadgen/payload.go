@@ -30,9 +30,47 @@ type template struct {
 const hole = "00000000000000000000000000000000"
 
 func newTemplate(method, path, host, contentType, body string) *template {
-	raw := []byte(fmt.Sprintf("%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s",
-		method, path, host, contentType, len(body), body))
-	t := &template{raw: raw}
+	return templateOf(browserHead, method, path, host, contentType, body)
+}
+
+// browserHead is what Chromium 156 sends with a sendBeacon, in its order: reading
+// all that is most of what an empty handler's server does, and some of it is used
+// by a gateway (the device of a vital, the page's origin).
+var browserHead = strings.ReplaceAll(`{method} {path} HTTP/1.1
+Host: {host}
+Connection: keep-alive
+Content-Length: {length}
+sec-ch-ua-platform: "Linux"
+`+userAgent+`
+sec-ch-ua: "Not:A-Brand";v="8", "Chromium";v="156"
+Content-Type: {type}
+sec-ch-ua-mobile: ?0
+Accept-Language: en-GB
+Accept: */*
+Origin: https://shop.example
+Sec-Fetch-Site: cross-site
+Sec-Fetch-Mode: no-cors
+Sec-Fetch-Dest: empty
+Referer: https://shop.example/
+Accept-Encoding: gzip, deflate, br, zstd
+
+`, "\n", "\r\n")
+
+// fewHead is as little as a client can send: the least that a server can have to read.
+var fewHead = strings.ReplaceAll(`{method} {path} HTTP/1.1
+Host: {host}
+`+userAgent+`
+Content-Type: {type}
+Content-Length: {length}
+
+`, "\n", "\r\n")
+
+const userAgent = "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
+
+func templateOf(head, method, path, host, contentType, body string) *template {
+	fill := strings.NewReplacer("{method}", method, "{path}", path, "{host}", host, "{type}", contentType, "{length}", strconv.Itoa(len(body)))
+	t := &template{raw: []byte(fill.Replace(head) + body)}
+	raw := t.raw
 	for at := 0; ; {
 		i := bytes.Index(raw[at:], []byte(hole))
 		if i < 0 {
