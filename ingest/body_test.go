@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/gzip"
@@ -151,7 +152,7 @@ type countingSpill struct {
 
 func (c *countingSpill) Write(p []byte) (int, error) { c.n += int64(len(p)); return len(p), nil }
 
-func (c *countingSpiller) Spill() (ingest.Spill, error) { return &countingSpill{}, nil }
+func (c *countingSpiller) Spill(string) (ingest.Spill, error) { return &countingSpill{}, nil }
 
 // A bomb costs its first bytes, whatever it is packed in and wherever it goes
 // off: in a file, in memory, in a payload that is skipped.
@@ -276,6 +277,22 @@ func TestSpilling(t *testing.T) {
 		e.sink.err = fullError{}
 		if w := e.do(post(envelopePath, env(goodEvent, item))); w.Code != 503 || e.spiller.open() != 0 {
 			t.Errorf("%d, %d files left", w.Code, e.spiller.open())
+		}
+	})
+	t.Run("sink falls over", func(t *testing.T) {
+		e := newEdge(t)
+		e.sink.panics = true
+		if w := e.do(post(envelopePath, env(goodEvent, item))); w.Code != 500 || len(e.spiller.files) != 1 || e.spiller.open() != 0 {
+			t.Errorf("%d, %d of %d files left", w.Code, e.spiller.open(), len(e.spiller.files))
+		}
+	})
+	t.Run("client goes away", func(t *testing.T) {
+		e := newEdge(t)
+		body := strings.NewReader(env(goodEvent, item[:len(item)/2]))
+		r := post(envelopePath, "")
+		r.Body, r.ContentLength = readCloser{io.MultiReader(body, iotest.ErrReader(io.ErrUnexpectedEOF))}, int64(len(env(goodEvent, item)))
+		if w := e.do(r); w.Code != 400 || len(e.spiller.files) != 1 || e.spiller.open() != 0 {
+			t.Errorf("%d, %d of %d files left", w.Code, e.spiller.open(), len(e.spiller.files))
 		}
 	})
 	t.Run("no room for files", func(t *testing.T) {

@@ -19,9 +19,10 @@ type Sink interface {
 	Append(ctx context.Context, rec *schemas.Record) error
 }
 
-// Spiller opens a file beside the spool for a payload too large for memory.
+// Spiller opens a file beside the spool for a payload too large for memory. What
+// is written to it counts against the project's share of the spool.
 type Spiller interface {
-	Spill() (Spill, error)
+	Spill(project string) (Spill, error)
 }
 
 // Spill is a payload on its way to disk: write, Finish, use as a Payload.

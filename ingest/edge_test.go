@@ -261,7 +261,7 @@ type fakeSpill struct {
 	finished, gone bool
 }
 
-func (f *fakeSpiller) Spill() (ingest.Spill, error) {
+func (f *fakeSpiller) Spill(string) (ingest.Spill, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err != nil {

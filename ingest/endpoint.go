@@ -162,7 +162,7 @@ func (r *Request) Spill() (Spill, error) {
 	if r.spiller == nil {
 		return nil, nil
 	}
-	s, err := r.spiller.Spill()
+	s, err := r.spiller.Spill(projectLabel(r))
 	if err != nil {
 		return nil, err
 	}

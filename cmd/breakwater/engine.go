@@ -32,7 +32,7 @@ var (
 )
 
 // Spill opens a file beside the spool.
-func (s spooler) Spill() (ingest.Spill, error) { return s.Engine.Spill() }
+func (s spooler) Spill(project string) (ingest.Spill, error) { return s.Engine.Spill(project) }
 
 // openSpool opens the spool that the configuration names.
 func openSpool(cfg *config.Config, observer spool.Observer, reg prometheus.Registerer, log zerolog.Logger) (spool.Engine, error) {

@@ -200,7 +200,7 @@ func (s *Scrubber) spilled(b *ingest.Batch, it *ingest.Item, r *Rules, ip addres
 		return
 	}
 	old := it.Payload
-	if kept, err := s.spill(out); err == nil {
+	if kept, err := s.spill(b.Request.Project.Name, out); err == nil {
 		it.SetPayload(nil)
 		it.Payload = kept
 	} else {
@@ -230,11 +230,11 @@ func load(body schemas.Body) ([]byte, error) {
 	return payload, nil
 }
 
-func (s *Scrubber) spill(payload []byte) (ingest.Spill, error) {
+func (s *Scrubber) spill(project string, payload []byte) (ingest.Spill, error) {
 	if s.spiller == nil {
 		return nil, errors.New("no place to spill to")
 	}
-	f, err := s.spiller.Spill()
+	f, err := s.spiller.Spill(project)
 	if err != nil {
 		return nil, fmt.Errorf("spilling: %w", err)
 	}

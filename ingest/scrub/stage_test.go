@@ -208,7 +208,7 @@ func (m *memorySpill) Open() (io.ReadCloser, error) {
 
 type memorySpiller struct{ made []*memorySpill }
 
-func (s *memorySpiller) Spill() (ingest.Spill, error) {
+func (s *memorySpiller) Spill(string) (ingest.Spill, error) {
 	m := &memorySpill{}
 	s.made = append(s.made, m)
 	return m, nil

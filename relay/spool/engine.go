@@ -53,7 +53,8 @@ type Limits struct {
 	// MaxAge is how long after ReceivedAt a record still waits, before it ends
 	// as expired [720 h; negative: for ever]. Dead letters do not expire.
 	MaxAge time.Duration
-	// ProjectShare is the part of MaxSize one project may hold, 0 to 1 [0.5].
+	// ProjectShare is the part of MaxSize one project may hold, 0 to 1 [0.5]:
+	// its records, each once, and what is being received for it.
 	ProjectShare float64
 	// DeadLetterSize bounds the dead letters, in bytes [a tenth of MaxSize];
 	// beyond it the oldest are dropped.

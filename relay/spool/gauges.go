@@ -20,7 +20,7 @@ var (
 	descOldest   = queueDesc("breakwater_spool_oldest_age_seconds", "Age of the oldest record waiting for a destination, 0 when none waits.")
 	descDead     = prometheus.NewDesc("breakwater_relay_dead_letters", "Records a destination refused for good, kept for retry. Look at them in the console.", []string{"destination"}, nil)
 	descCapacity = plainDesc("breakwater_spool_capacity_bytes", "How much the spool may take on disk (spool.max_size).")
-	descUsed     = plainDesc("breakwater_spool_used_bytes", "How much the spool takes on disk now. Near the capacity requests are answered 503.")
+	descUsed     = plainDesc("breakwater_spool_used_bytes", "How much the spool takes on disk now, payloads that are still coming in included. Near the capacity requests are answered 503.")
 	descFree     = plainDesc("breakwater_spool_free_bytes", "Free bytes of the spool's file system. Below spool.min_free requests are answered 503.")
 	descDamaged  = plainDesc("breakwater_spool_damaged_records_total", "Damaged records set aside in the folder damaged since the first start. When it moves, suspect the disk.")
 )

@@ -33,9 +33,11 @@ type Spool interface {
 	// Errors: *FullError when there is no room; ErrClosed; others are faults
 	// of the disk. After an error nothing of rec will ever be delivered.
 	Append(ctx context.Context, rec *schemas.Record) error
-	// Spill opens a file for a payload too large for memory. Write it, Finish
-	// it, use it as an item's Payload; or Discard it.
-	Spill() (Spill, error)
+	// Spill opens a file for a payload too large for memory, of a record of the
+	// named project. Write it, Finish it, use it as an item's Payload; or Discard
+	// it. What is written counts against the project's share until then, and from
+	// then on with the record.
+	Spill(project string) (Spill, error)
 	// Claim hands out the oldest record of dst that is due and not claimed,
 	// waiting for one until ctx ends. It returns ctx.Err() or ErrClosed.
 	Claim(ctx context.Context, dst Destination) (Claim, error)
@@ -139,8 +141,10 @@ type Stats struct {
 // ProjectUse is the room of one project.
 type ProjectUse struct {
 	Project string `json:"project"`
-	Bytes   int64  `json:"bytes"` // of its records, each once
-	Limit   int64  `json:"limit_bytes"`
+	// Bytes are those of its records, each once, and of what is being received
+	// for it and lies on the disk already.
+	Bytes int64 `json:"bytes"`
+	Limit int64 `json:"limit_bytes"`
 }
 
 // Full is how long it takes until there is no room left at the present

@@ -15,7 +15,7 @@ import (
 // Target is the spool that takes records.
 type Target interface {
 	Append(ctx context.Context, rec *schemas.Record) error
-	Spill() (spool.Spill, error)
+	Spill(project string) (spool.Spill, error)
 }
 
 // Importer takes records into a spool, each once.
@@ -145,7 +145,7 @@ func (im *Importer) read(h Head, dests []string, envelope io.Reader) (rec *schem
 			}
 			it.Payload = schemas.Bytes(b)
 		} else {
-			s, err := im.Spool.Spill()
+			s, err := im.Spool.Spill(rec.Meta.Project)
 			if err != nil {
 				return nil, fmt.Errorf("record %s: %w", h.Record, err)
 			}

@@ -128,7 +128,7 @@ type Spool struct {
 	MinFree Size `yaml:"min_free" validate:"between=0B 1024TiB"`
 	// Age at which a report that could not be delivered is given up (outcome expired).
 	MaxAge Duration `yaml:"max_age" validate:"between=1m 87600h"`
-	// Part of max_size that one project may hold, so that a noisy project leaves room for the others.
+	// Part of max_size that one project may hold, what is still being received for it included, so that a noisy project leaves room for the others.
 	ProjectShare Share `yaml:"project_share"`
 	// The NATS stream, for engine jetstream.
 	JetStream JetStream `yaml:"jetstream"`

@@ -109,10 +109,6 @@ func (s *Spool) append(a *appending, rec *schemas.Record) error {
 // enqueue reserves room and puts the record in line.
 func (s *Spool) enqueue(a *appending) error {
 	need := int64(len(a.buf))
-	filed := int64(0)
-	for _, b := range a.blobs {
-		filed += b.size
-	}
 	var h head
 	headBytes, _, err := splitPayload(a.buf[frameHeader:])
 	if err == nil {
@@ -130,22 +126,23 @@ func (s *Spool) enqueue(a *appending) error {
 		return fmt.Errorf("appending: %w", err)
 	}
 	a.project = s.routes[a.route].proj
-	if err := s.room(a.project, need, filed); err != nil {
+	if err := s.room(a.project, need); err != nil {
 		kick(s.wakeKeeper)
 		return err
 	}
 	s.queued += need
-	a.project.queued += need + filed
+	a.project.queued += need
 	s.waiting = append(s.waiting, a)
 	return nil
 }
 
-// room tells whether a record fits. Its files are already counted as used.
-func (s *Spool) room(p *project, need, filed int64) error {
+// room tells whether need bytes more fit; a record's files were counted as they
+// came. Under mu.
+func (s *Spool) room(p *project, need int64) error {
 	if s.used.Load()+s.queued+need > s.limits.MaxSize {
 		return &spool.FullError{Why: "max_size", After: fullRetry}
 	}
-	if float64(p.bytes+p.queued+need+filed) > s.limits.ProjectShare*float64(s.limits.MaxSize) {
+	if float64(p.bytes+p.queued+need) > s.limits.ProjectShare*float64(s.limits.MaxSize) {
 		return &spool.FullError{Why: "project_share", After: fullRetry}
 	}
 	if s.freeNow()-s.queued-need < s.limits.MinFree {

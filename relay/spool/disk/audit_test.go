@@ -10,7 +10,8 @@ import (
 )
 
 // audit counts every state again and compares it with the counts that are
-// kept along the way; each of them decides what lives, moves or goes.
+// kept along the way; each of them decides what lives, moves or goes. Nothing
+// may be on its way in.
 func audit(t failer, s *Spool) {
 	t.Helper()
 	s.mu.Lock()
@@ -62,6 +63,9 @@ func audit(t failer, s *Spool) {
 	for _, p := range s.projects {
 		if projects[p] != p.bytes {
 			t.Fatalf("project %s counts %d bytes, but %d are there", p.name, p.bytes, projects[p])
+		}
+		if p.queued != 0 || s.queued != 0 {
+			t.Fatalf("%d bytes of %s and %d in all are on their way, but nobody is appending", p.queued, p.name, s.queued)
 		}
 	}
 	for q, n := range queues {

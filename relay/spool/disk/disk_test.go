@@ -287,7 +287,7 @@ func TestVerify(t *testing.T) {
 	for i := range 10 {
 		put(t, s, fmt.Sprint("record ", i), "a")
 	}
-	sp, _ := s.Spill()
+	sp, _ := s.Spill("shop")
 	if _, err := sp.Write(make([]byte, 1000)); err != nil {
 		t.Fatal(err)
 	}

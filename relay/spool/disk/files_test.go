@@ -16,7 +16,7 @@ import (
 
 func TestSpillCostsNoMemory(t *testing.T) {
 	s := open(t, Config{MaxSize: 1 << 30})
-	sp, err := s.Spill()
+	sp, err := s.Spill("shop")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestFileStaysUntilItsEndIsDurable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sp, err := s.Spill()
+	sp, err := s.Spill("shop")
 	if err == nil {
 		_, err = sp.Write(make([]byte, 100<<10))
 	}

@@ -94,7 +94,7 @@ func TestFullDisk(t *testing.T) {
 			t.Fatal("stored beyond the capacity")
 		}
 	}
-	sp, err := w.s.Spill()
+	sp, err := w.s.Spill("shop")
 	if err == nil {
 		if _, err = sp.Write(make([]byte, 64<<10)); !errors.As(err, &full) {
 			t.Fatalf("spilling on a full disk: %v", err)

@@ -31,7 +31,7 @@ type queue struct {
 type project struct {
 	name   string
 	bytes  int64 // of living records, each once
-	queued int64 // on their way to the disk
+	queued int64 // of records in line for the writer, and of files that are in no record yet
 }
 
 // route is a project and the destinations one record goes to.

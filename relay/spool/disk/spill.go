@@ -26,6 +26,7 @@ func (s *Spool) path(name string) string { return filepath.Join(s.dir, name) }
 // spillFile is a payload on its way to disk.
 type spillFile struct {
 	s        *Spool
+	proj     *project // whose share it counts against
 	ref      blobRef
 	f        file
 	mu       sync.Mutex
@@ -34,17 +35,20 @@ type spillFile struct {
 	gone     bool // discarded, or taken by Append
 }
 
-var errFinished = errors.New("spill is finished")
+var (
+	errFinished     = errors.New("spill is finished")
+	errOtherProject = errors.New("spill is another project's")
+)
 
 // Spill opens a file for a payload too large for memory; see spool.Spool.
-func (s *Spool) Spill() (spool.Spill, error) {
+func (s *Spool) Spill(project string) (spool.Spill, error) {
 	s.mu.Lock()
-	closed := s.closed
+	closed, proj := s.closed, s.project(project)
 	s.mu.Unlock()
 	if closed {
 		return nil, spool.ErrClosed
 	}
-	f := &spillFile{s: s}
+	f := &spillFile{s: s, proj: proj}
 	for i := 0; i < len(f.ref.name); i += 8 {
 		v := rand.Uint64()
 		for j := range 8 {
@@ -76,7 +80,10 @@ func (f *spillFile) Write(b []byte) (int, error) {
 	}
 	s := f.s
 	s.mu.Lock()
-	err := s.room(&project{}, int64(len(b)), 0)
+	err := s.room(f.proj, int64(len(b)))
+	if err == nil {
+		s.occupy(f.proj, int64(len(b)))
+	}
 	s.mu.Unlock()
 	if err != nil {
 		return 0, err
@@ -84,8 +91,10 @@ func (f *spillFile) Write(b []byte) (int, error) {
 	n, err := f.f.WriteAt(b, f.ref.size)
 	f.ref.sum = crc32.Update(f.ref.sum, castagnoli, b[:n])
 	f.ref.size += int64(n)
-	s.used.Add(int64(n))
 	if err != nil {
+		s.mu.Lock()
+		s.occupy(f.proj, int64(n-len(b)))
+		s.mu.Unlock()
 		return n, fmt.Errorf("spilling: %w", s.asFull(err))
 	}
 	return n, nil
@@ -134,7 +143,16 @@ func (f *spillFile) remove() {
 	if err := f.s.fs.Remove(f.path); err != nil {
 		f.s.log.Warn().Err(err).Msg("spilled payload could not be removed")
 	}
-	f.s.used.Add(-f.ref.size)
+	f.s.mu.Lock()
+	f.s.occupy(f.proj, -f.ref.size)
+	f.s.mu.Unlock()
+}
+
+// occupy counts n bytes of a file that is in no record yet, or that is none's
+// any more (n below 0). Under mu.
+func (s *Spool) occupy(p *project, n int64) {
+	s.used.Add(n)
+	p.queued += n
 }
 
 // take makes the payload durable under its lasting name.
@@ -174,10 +192,13 @@ func (s *Spool) takeSpills(rec *schemas.Record) ([]*blobRef, error) {
 		f, ok := it.Payload.(*spillFile)
 		if !ok || f.s != s {
 			var err error
-			if f, err = s.copySpill(it.Payload); err != nil {
+			if f, err = s.copySpill(rec.Meta.Project, it.Payload); err != nil {
 				return nil, err
 			}
 			it.Payload = f
+		}
+		if f.proj.name != rec.Meta.Project {
+			return nil, errOtherProject
 		}
 		r, err := f.take()
 		if err != nil {
@@ -189,13 +210,13 @@ func (s *Spool) takeSpills(rec *schemas.Record) ([]*blobRef, error) {
 }
 
 // copySpill brings a payload from elsewhere into a file of ours.
-func (s *Spool) copySpill(b schemas.Body) (*spillFile, error) {
+func (s *Spool) copySpill(project string, b schemas.Body) (*spillFile, error) {
 	r, err := b.Open()
 	if err != nil {
 		return nil, fmt.Errorf("spilling: %w", err)
 	}
 	defer r.Close()
-	sp, err := s.Spill()
+	sp, err := s.Spill(project)
 	if err != nil {
 		return nil, err
 	}

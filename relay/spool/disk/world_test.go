@@ -61,7 +61,7 @@ func (w *world) append(text string, spilled bool) error {
 	rec := spooltest.Record(w.clock.Now(), []string{"a", "b"}, text)
 	w.tried = append(w.tried, text)
 	if spilled {
-		sp, err := w.s.Spill()
+		sp, err := w.s.Spill("shop")
 		if err != nil {
 			return err
 		}

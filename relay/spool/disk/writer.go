@@ -113,9 +113,6 @@ func (s *Spool) fail(batch []*appending, err error) {
 func (s *Spool) unqueue(a *appending) {
 	s.queued -= int64(len(a.buf))
 	a.project.queued -= int64(len(a.buf))
-	for _, b := range a.blobs {
-		a.project.queued -= b.size
-	}
 }
 
 // write puts a batch behind the segment's good bytes and syncs. When that
@@ -198,6 +195,9 @@ func (s *Spool) publish(g *segment, batch []*appending) {
 		}
 		size += int64(len(a.buf))
 		s.unqueue(a)
+		for _, b := range a.blobs { // they count with the record now
+			a.project.queued -= b.size
+		}
 	}
 	s.used.Add(size - g.size)
 	g.size = size

@@ -53,7 +53,7 @@ type project struct {
 	gatherers []gatherer
 	bytes     int64 // of all gateways, when last looked
 	since     int64 // appended here since then
-	queued    int64 // on the way
+	queued    int64 // on the way: appends, and files that are in no append yet
 }
 
 func (s *Spool) project(name string) *project {
@@ -106,6 +106,7 @@ func (s *Spool) append(ctx context.Context, rec *schemas.Record) error {
 		return err
 	}
 	if a.data, err = encodeRecord(rec, unique(rec.Meta.Destinations), nil, a.objs); err == nil {
+		discardSpills(rec) // their bytes are in the object store, and count with the append
 		a.size = int64(len(a.data))
 		for _, o := range a.objs {
 			a.size += o.size
@@ -119,10 +120,8 @@ func (s *Spool) append(ctx context.Context, rec *schemas.Record) error {
 		if full := (*spool.FullError)(nil); !errors.As(err, &full) || full.Why != "unavailable" {
 			s.dropObjects(a.objs) // else the record may be stored
 		}
-		return err
 	}
-	discardSpills(rec) // their bytes are in the object store
-	return nil
+	return err
 }
 
 // await waits for the confirmation. A caller whose context ends gets its error
@@ -148,16 +147,15 @@ func (s *Spool) await(a *appending) error {
 	return <-a.done // its publisher knows of the context, and ends soon
 }
 
-// room tells whether a record fits, as far as this gateway knows; the servers
-// have the last word.
+// room tells whether need bytes more fit, as far as this gateway knows; the
+// servers have the last word. A record's files were counted as they came.
 func (s *Spool) room(name string, need int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.roomLocked(name, need)
+	return s.roomLocked(s.project(name), need)
 }
 
-func (s *Spool) roomLocked(name string, need int64) error {
-	p := s.project(name)
+func (s *Spool) roomLocked(p *project, need int64) error {
 	if s.usedLocked()+s.waiting+need > s.limits.MaxSize {
 		return &spool.FullError{Why: "max_size", After: fullRetry}
 	}
@@ -190,10 +188,10 @@ func (s *Spool) enqueue(a *appending) error {
 	case s.waiting > maxWaiting:
 		return &spool.FullError{Why: "unavailable", After: retryAfter, Err: errTooManyWait}
 	}
-	if err := s.roomLocked(a.rec.Meta.Project, a.size); err != nil {
+	p := s.project(a.rec.Meta.Project)
+	if err := s.roomLocked(p, a.size); err != nil {
 		return err
 	}
-	p := s.project(a.rec.Meta.Project)
 	s.account(p, a, true)
 	p.queue = append(p.queue, a)
 	p.line += len(a.data)

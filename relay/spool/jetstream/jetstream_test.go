@@ -166,7 +166,7 @@ func TestLargeRecords(t *testing.T) {
 		many[i] = strings.Repeat(string(rune('a'+i%26)), 700)
 	}
 	spilled := func() *schemas.Record {
-		sp, err := s.Spill()
+		sp, err := s.Spill("shop")
 		if err != nil {
 			t.Fatal(err)
 		}

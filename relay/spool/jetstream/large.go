@@ -23,6 +23,7 @@ import (
 // spillFile is a payload on its way to the object store, in a local file.
 type spillFile struct {
 	s        *Spool
+	proj     *project // whose share it counts against
 	mu       sync.Mutex
 	f        *os.File
 	size     int64
@@ -33,9 +34,9 @@ type spillFile struct {
 var errFinished = errors.New("spill is finished")
 
 // Spill opens a file for a payload too large for memory; see spool.Spool.
-func (s *Spool) Spill() (spool.Spill, error) {
+func (s *Spool) Spill(project string) (spool.Spill, error) {
 	s.mu.Lock()
-	closed := s.closed
+	closed, proj := s.closed, s.project(project)
 	s.mu.Unlock()
 	if closed {
 		return nil, spool.ErrClosed
@@ -44,7 +45,7 @@ func (s *Spool) Spill() (spool.Spill, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spilling: %w", err)
 	}
-	return &spillFile{s: s, f: f}, nil
+	return &spillFile{s: s, proj: proj, f: f}, nil
 }
 
 // Write adds to the payload. It fails with a *spool.FullError where there is
@@ -57,13 +58,13 @@ func (f *spillFile) Write(b []byte) (int, error) {
 	}
 	s := f.s
 	s.mu.Lock()
-	full := s.usedLocked()+s.waiting+int64(len(b)) > s.limits.MaxSize
-	if !full {
-		s.spilled += int64(len(b))
+	err := s.roomLocked(f.proj, int64(len(b)))
+	if err == nil {
+		s.occupy(f.proj, int64(len(b)))
 	}
 	s.mu.Unlock()
-	if full {
-		return 0, &spool.FullError{Why: "max_size", After: fullRetry}
+	if err != nil {
+		return 0, err
 	}
 	f.size += int64(len(b))
 	n, err := f.f.Write(b)
@@ -113,8 +114,15 @@ func (f *spillFile) Discard() {
 		f.s.log.Warn().Err(err).Msg("spilled payload could not be removed")
 	}
 	f.s.mu.Lock()
-	f.s.spilled -= f.size
+	f.s.occupy(f.proj, -f.size)
 	f.s.mu.Unlock()
+}
+
+// occupy counts n bytes of a file that is in no append yet, or that is gone (n
+// below 0). Under mu.
+func (s *Spool) occupy(p *project, n int64) {
+	s.spilled += n
+	p.queued += n
 }
 
 func discardSpills(rec *schemas.Record) {

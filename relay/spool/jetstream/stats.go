@@ -102,7 +102,7 @@ func (s *Spool) Stats() spool.Stats {
 	st.Free = max(st.Capacity-st.Used, 0)
 	for _, p := range s.projects {
 		st.Projects = append(st.Projects, spool.ProjectUse{
-			Project: p.name, Bytes: p.bytes + p.since, Limit: int64(s.limits.ProjectShare * float64(s.limits.MaxSize)),
+			Project: p.name, Bytes: p.bytes + p.since + p.queued, Limit: int64(s.limits.ProjectShare * float64(s.limits.MaxSize)),
 		})
 	}
 	slices.SortFunc(st.Projects, func(a, b spool.ProjectUse) int { return strings.Compare(a.Project, b.Project) })

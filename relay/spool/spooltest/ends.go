@@ -201,7 +201,7 @@ func testFiltered(t *testing.T, h Harness) {
 
 func testSpill(t *testing.T, h Harness) {
 	e := begin(t, h, Options{})
-	sp, err := e.s.Spill()
+	sp, err := e.s.Spill("shop")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +255,7 @@ func testSpill(t *testing.T, h Harness) {
 func testSpillDiscard(t *testing.T, h Harness) {
 	e := begin(t, h, Options{MaxSize: 1 << 20, ProjectShare: 1})
 	before := e.s.Stats().Used
-	sp, err := e.s.Spill()
+	sp, err := e.s.Spill("shop")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -341,7 +341,7 @@ func testClosed(t *testing.T, h Harness) {
 	if err := e.s.Append(context.Background(), Record(e.clock.Now(), []string{"a"}, "x")); !errors.Is(err, spool.ErrClosed) {
 		t.Fatalf("append: %v, want ErrClosed", err)
 	}
-	if _, err := e.s.Spill(); !errors.Is(err, spool.ErrClosed) {
+	if _, err := e.s.Spill("shop"); !errors.Is(err, spool.ErrClosed) {
 		t.Fatalf("spill: %v, want ErrClosed", err)
 	}
 	if err := e.s.Close(); err != nil {

@@ -75,6 +75,7 @@ func Run(t *testing.T, make func(t *testing.T) Harness) {
 		{"what one destination keeps is delivered, what none does filtered", testFiltered, ""},
 		{"a full spool refuses and takes again", testFull, ""},
 		{"a project keeps to its share", testShare, ""},
+		{"what is being received counts in its project's share", testShareOfSpills, ""},
 		{"old records expire, claimed by anybody or not", testExpiry, ""},
 		{"a spilled payload comes back byte for byte", testSpill, ""},
 		{"a discarded spill leaves nothing", testSpillDiscard, ""},
