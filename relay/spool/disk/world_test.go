@@ -190,6 +190,7 @@ func (w *world) story() {
 		return
 	}
 	w.part(0)
+	audit(w.t, w.s)
 	clean := w.s.Close() == nil
 	if w.fs.off() {
 		return
@@ -204,6 +205,7 @@ func (w *world) story() {
 		return
 	}
 	w.part(1)
+	audit(w.t, w.s)
 	_ = w.s.Close()
 }
 
