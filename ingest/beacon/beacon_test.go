@@ -158,10 +158,10 @@ func TestOnlyPageLoadsThatCanBeReachSentry(t *testing.T) {
 		`"name":"FCP"`:            0,
 		`"name":"TTFB","value":0`: 1,
 		`"name":"TTFB","value":0,"navigationType":"soft-navigation"`: 0,
-		`"name":"CLS","value":0`:                                     1,
-		`"name":"CLS","value":10`:                                    1,
-		`"name":"CLS","value":10.5`:                                  0,
-		`"name":"INP","value":1e999`:                                 0,
+		`"name":"CLS","value":0`:     1,
+		`"name":"CLS","value":10`:    1,
+		`"name":"CLS","value":10.5`:  0,
+		`"name":"INP","value":1e999`: 0,
 	} {
 		b, err := p.Decode(t.Context(), request(""), strings.NewReader("{"+entry+`,"id":"a"}`))
 		if err != nil || len(b.Items) != want || len(b.Beacons) != 1 || len(b.Beacons[0].Vitals) != 1 {

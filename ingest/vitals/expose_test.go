@@ -120,7 +120,8 @@ func TestOnlyWhatChangedIsWrittenAnew(t *testing.T) {
 }
 
 // Scrapes while pages report lose nothing: the one after the last report says
-// what is true, whatever was remembered in between.
+// what is true, whatever was remembered in between. Each series of each of them
+// is of one moment: its count, sum, classic and native buckets agree.
 func TestScrapesWhilePagesReport(t *testing.T) {
 	pages := prometheus.NewRegistry()
 	h := newHarness(t, Config{SeriesPerProject: 200, Pages: pages})
@@ -133,17 +134,19 @@ func TestScrapesWhilePagesReport(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				if err := h.WriteMetrics(io.Discard, format); err != nil {
+				var b bytes.Buffer
+				if err := h.WriteMetrics(&b, format); err != nil {
 					t.Error(err)
 					return
 				}
+				agree(t, &b, format)
 			}
 		}
 	})
 	for worker := range 4 {
 		reports.Go(func() {
 			for i := range 2000 {
-				h.Record(h.req, &schemas.Beacon{Route: "/" + string(rune('a'+(worker+i)%20)), Vitals: []schemas.Vital{one("LCP", float64(100+i), "")}})
+				h.Record(h.req, &schemas.Beacon{Route: "/" + string(rune('a'+(worker+i)%20)), Vitals: []schemas.Vital{one("LCP", 8000, "")}})
 			}
 		})
 	}
@@ -168,5 +171,33 @@ func TestScrapesWhilePagesReport(t *testing.T) {
 	}
 	if total != 8000 {
 		t.Errorf("%d of 8000 observations in the last scrape", total)
+	}
+}
+
+// agree holds the parts of each LCP series, all of 8 s, against each other.
+func agree(t *testing.T, r io.Reader, format expfmt.Format) {
+	dec := expfmt.NewDecoder(r, format)
+	for {
+		var f dto.MetricFamily
+		if err := dec.Decode(&f); errors.Is(err, io.EOF) {
+			return
+		} else if err != nil {
+			t.Error(err)
+			return
+		}
+		if f.GetName() != families[lcp] {
+			continue
+		}
+		for _, m := range f.Metric {
+			s := m.GetHistogram()
+			n, native, bucket := s.GetSampleCount(), s.GetZeroCount(), int64(0)
+			for _, d := range s.PositiveDelta {
+				bucket += d
+				native += uint64(bucket)
+			}
+			if last := s.Bucket[len(s.Bucket)-1].GetCumulativeCount(); last != n || native != n || s.GetSampleSum() != 8*float64(n) {
+				t.Errorf("count %d, %d in classic buckets, %d in native ones, sum %v", n, last, native, s.GetSampleSum())
+			}
+		}
 	}
 }
