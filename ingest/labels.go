@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -157,14 +158,15 @@ func (s *NewestSlots) Values() []string {
 func (s *NewestSlots) Former() []string { return s.order }
 
 // Restore puts a new NewestSlots where another one was: values of Former and of
-// Values.
+// Values. When it has fewer places, the oldest values lose theirs.
 func (s *NewestSlots) Restore(former, values []string) {
-	for _, v := range former {
+	newest := max(0, len(values)-s.n)
+	for _, v := range slices.Concat(former, values[:newest]) {
 		if _, known := s.former[v]; !known {
 			s.forget(strings.Clone(v))
 		}
 	}
-	for _, v := range values[max(0, len(values)-s.n):] {
+	for _, v := range values[newest:] {
 		if v != OtherLabel && !s.Current(v) {
 			s.slots = append(s.slots, slot{value: strings.Clone(v)})
 		}

@@ -52,6 +52,19 @@ func TestNewestSlotsTakeTheOldestPlace(t *testing.T) {
 	}
 }
 
+func TestNewestSlotsRestoredWithFewerPlaces(t *testing.T) {
+	s, now := NewNewestSlots(2), time.Unix(0, 0)
+	s.Restore([]string{"1"}, []string{"2", "3", "4"})
+	for _, old := range []string{"1", "2"} {
+		if label, retired := s.Label(old, now); label != OtherLabel || retired != "" {
+			t.Errorf("%s, older than those that hold the places: label %q, retired %q", old, label, retired)
+		}
+	}
+	if got := s.Values(); !slices.Equal(got, []string{"3", "4"}) {
+		t.Errorf("places are held by %v", got)
+	}
+}
+
 func TestNewestSlotsSurviveForgedNames(t *testing.T) {
 	s, now := NewNewestSlots(3), time.Unix(0, 0)
 	for range 1000 {

@@ -149,23 +149,26 @@ func TestToSentry(t *testing.T) {
 // What the histograms refuse, or count apart, is no span either.
 func TestOnlyPageLoadsThatCanBeReachSentry(t *testing.T) {
 	p := &Protocol{ToSentry: func(string) bool { return true }}
-	for entry, want := range map[string]int{
-		`"name":"LCP","value":60000`:                                     1,
-		`"name":"LCP","value":60000.1`:                                   0,
-		`"name":"LCP","value":0`:                                         0,
-		`"name":"LCP","value":900,"navigationType":"soft-navigation"`:    0,
-		`"name":"LCP","value":900,"navigationType":"back-forward-cache"`: 1,
-		`"name":"FCP"`:            0,
-		`"name":"TTFB","value":0`: 1,
-		`"name":"TTFB","value":0,"navigationType":"soft-navigation"`: 0,
-		`"name":"CLS","value":0`:     1,
-		`"name":"CLS","value":10`:    1,
-		`"name":"CLS","value":10.5`:  0,
-		`"name":"INP","value":1e999`: 0,
+	for _, c := range []struct {
+		entry string
+		want  int
+	}{
+		{`"name":"LCP","value":60000`, 1},
+		{`"name":"LCP","value":60000.1`, 0},
+		{`"name":"LCP","value":0`, 0},
+		{`"name":"LCP","value":900,"navigationType":"soft-navigation"`, 0},
+		{`"name":"LCP","value":900,"navigationType":"back-forward-cache"`, 1},
+		{`"name":"FCP"`, 0},
+		{`"name":"TTFB","value":0`, 1},
+		{`"name":"TTFB","value":0,"navigationType":"soft-navigation"`, 0},
+		{`"name":"CLS","value":0`, 1},
+		{`"name":"CLS","value":10`, 1},
+		{`"name":"CLS","value":10.5`, 0},
+		{`"name":"INP","value":1e999`, 0},
 	} {
-		b, err := p.Decode(t.Context(), request(""), strings.NewReader("{"+entry+`,"id":"a"}`))
-		if err != nil || len(b.Items) != want || len(b.Beacons) != 1 || len(b.Beacons[0].Vitals) != 1 {
-			t.Errorf("%s: %v, %d spans, want %d", entry, err, len(b.Items), want)
+		b, err := p.Decode(t.Context(), request(""), strings.NewReader("{"+c.entry+`,"id":"a"}`))
+		if err != nil || len(b.Items) != c.want || len(b.Beacons) != 1 || len(b.Beacons[0].Vitals) != 1 {
+			t.Errorf("%s: %v, %d spans, want %d", c.entry, err, len(b.Items), c.want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -111,6 +112,16 @@ func unpacked(b []byte) (sk *hyperloglog.Sketch, err error) {
 	return sk, nil
 }
 
+// merged is a sketch of the users of both; nil is none. Sketches of another
+// precision than ours, which no snapshot holds, are left out.
+func merged(a, b *hyperloglog.Sketch) *hyperloglog.Sketch {
+	if a == nil || b == nil {
+		return cmp.Or(a, b)
+	}
+	_ = a.Merge(b)
+	return a
+}
+
 // Load takes a snapshot over into a stage that has not counted yet. Sketches of
 // another day than today are left. Nothing is taken over from a snapshot that
 // cannot be read.
@@ -168,8 +179,8 @@ func (h *Health) Load(r io.Reader) error {
 		for j := range sp.Users {
 			u := &sp.Users[j]
 			_, one := h.series(sp.Name, ingest.CleanLabel(u.Environment, maxEnvironment), ingest.CleanLabel(u.Release, maxRelease), now)
-			if today {
-				one.users, one.crashedUsers = sketches[u][0], sketches[u][1]
+			if today { // several releases are one when places have become fewer
+				one.users, one.crashedUsers = merged(one.users, sketches[u][0]), merged(one.crashedUsers, sketches[u][1])
 			}
 		}
 	}

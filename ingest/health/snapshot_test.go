@@ -65,6 +65,32 @@ func TestRestartForgetsNothing(t *testing.T) {
 	}
 }
 
+// A restart with fewer places for releases leaves them to the newest, and counts
+// the users of the others together.
+func TestRestartWithFewerPlaces(t *testing.T) {
+	before := newHarness(t, Config{ReleaseSlots: 3})
+	for n := range 300 {
+		before.update(n, fmt.Sprint("shop@", 1+n/100), "ok", true, 0)
+	}
+	var saved bytes.Buffer
+	if err := before.Save(&saved); err != nil {
+		t.Fatal(err)
+	}
+	after := newHarness(t, Config{ReleaseSlots: 1})
+	if err := after.Load(&saved); err != nil {
+		t.Fatal(err)
+	}
+	after.update(900, "shop@2", "ok", true, 0)
+	if got := after.projects["shop"].releases.Values(); !slices.Equal(got, []string{"shop@3"}) {
+		t.Errorf("the places are %v", got)
+	}
+	for release, want := range map[string]float64{"shop@3": 100, "__other__": 201} {
+		if got := after.sum("release_users_estimate", "release", release); got < 0.97*want || got > 1.03*want {
+			t.Errorf("%s: %v users, want %v", release, got, want)
+		}
+	}
+}
+
 func TestUsersOfYesterdayAreLeft(t *testing.T) {
 	var saved bytes.Buffer
 	before := newHarness(t, Config{})
