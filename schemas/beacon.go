@@ -49,9 +49,8 @@ type Vital struct {
 	// Rejected; such an entry has nothing but, at best, a name. It is there so
 	// that everything that was sent is counted.
 	Rejected string `json:"-"`
-	// Attribution is kept raw for the log stream: a JSON object that shares
-	// memory with the request's body. nil when absent.
-	Attribution []byte `json:"-"`
+	// Attribution is kept raw for the log stream: a JSON object, "" when absent.
+	Attribution string `json:"-"`
 }
 
 // VitalNames is the closed list of what a beacon may measure (design §7).

@@ -56,13 +56,15 @@ var (
 // Vital.HasValue. Errors: ErrBeaconEmpty, ErrBeaconForm, ErrBeaconDepth, or a
 // JSON error; then there is no beacon.
 //
-// The texts of a Beacon share one copy of its body: whoever keeps one of them
-// beyond the request keeps the whole body, and had better clone it.
+// The body stays the caller's. The texts of a Beacon are copies that share
+// memory with each other: whoever keeps one of them beyond the request keeps
+// its neighbours, and had better clone it.
 //
-// A body is gone through twice: once for its syntax, once for what it says. That
-// makes 2 allocations for a metric with a wrapper; BenchmarkDecodeBeaconGoccy
-// shows what decoding into structs with goccy/go-json costs: less time, 11 allocations, and
-// no word for the forms and the bad neighbours.
+// One pass checks the syntax and takes what is said; only a text that turns out
+// to be no JSON is gone through again, for the place of its fault. A metric with a
+// wrapper makes 2 allocations. BenchmarkDecodeBeaconGoccy decodes into structs with
+// goccy/go-json: as much time, 11 allocations, and no word for lone
+// metrics, forms and bad neighbours.
 func DecodeBeacon(body []byte, contentType string, query url.Values) (*Beacon, []Rejected, error) {
 	made := &madeBeacon{Beacon: Beacon{Source: "beacon"}}
 	d := beaconDecoder{b: &made.Beacon, room: made.room[:0]}
@@ -74,15 +76,13 @@ func DecodeBeacon(body []byte, contentType string, query url.Values) (*Beacon, [
 		}
 		d.form(query)
 	case body[0] == '{' || body[0] == '[':
-		deepest, valid := nesting(body)
-		switch {
-		case valid && deepest <= MaxBeaconDepth:
-		case valid || TooDeep(body, MaxBeaconDepth):
+		switch valid := d.json(body); {
+		case valid && d.deepest <= MaxBeaconDepth:
+		case TooDeep(body, MaxBeaconDepth):
 			return nil, nil, ErrBeaconDepth
 		default:
 			return nil, nil, whyInvalid(body, "a beacon")
 		}
-		d.json(body)
 	default:
 		fields, err := parseForm(body, contentType)
 		if err != nil {
@@ -110,133 +110,17 @@ type madeBeacon struct {
 	room [1]Vital
 }
 
+// beaconDecoder makes one beacon. Of JSON it is the checker, too.
 type beaconDecoder struct {
+	checker
 	b        *Beacon
 	room     []Vital
 	rejected []Rejected
-	raw      []byte // the JSON that is read; places are offsets in it
-	copied   string // the same as text, made when first needed
-}
-
-// scalar is the function of that name, but takes plain texts out of the one
-// copy of the body.
-func (d *beaconDecoder) scalar(at, end int) string {
-	if end-at > 2 && d.raw[at] == '"' && isPlain(d.raw[at+1:end-1]) {
-		if d.copied == "" {
-			d.copied = string(d.raw)
-		}
-		return d.copied[at+1 : end-1]
-	}
-	return scalar(d.raw[at:end])
-}
-
-// isPlain tells whether the inside of a JSON string is the text as it is.
-func isPlain(inside []byte) bool {
-	for _, c := range inside {
-		if c == '\\' || c >= 0x80 {
-			return false
-		}
-	}
-	return true
-}
-
-// json reads a whole text: entries, or one object, which is a wrapper when it
-// has "vitals" and else a metric. Where "vitals" stands twice the last one counts.
-func (d *beaconDecoder) json(text []byte) {
-	d.raw, d.copied = text, ""
-	if text[0] == '[' {
-		d.entries(0)
-		return
-	}
-	var lone Vital
-	wrapper := false
-	walkObject(text, 0, func(name []byte, at int) (end int) {
-		if string(name) == "vitals" {
-			wrapper = true
-			d.b.Vitals, d.rejected = nil, nil
-			if text[at] == '[' {
-				return d.entries(at)
-			}
-			return d.entry(at)
-		}
-		end = skipValue(text, at)
-		d.field(name, at, end)
-		d.member(&lone, &noVital, name, at, end)
-		return end
-	})
-	if !wrapper {
-		d.add(lone)
-	}
-}
-
-// entries reads the array at an offset, and returns where it ends.
-func (d *beaconDecoder) entries(at int) (end int) {
-	d.b.Vitals = d.room
-	i := 0
-	return walkArray(d.raw, at, func(at int) (end int) {
-		if i++; i > MaxBeaconEntries {
-			end = skipValue(d.raw, at)
-			name, _ := Lookup(d.raw[at:end], "name")
-			d.reject(vitalName(name), RejectedTooMany)
-			return end
-		}
-		return d.entry(at)
-	})
+	kept     strings.Builder // the texts so far, or the latest of them
 }
 
 func (d *beaconDecoder) reject(name, reason string) {
 	d.rejected = append(d.rejected, Rejected{name, reason})
-}
-
-var noVital Vital
-
-// entry reads one entry, and returns where it ends.
-func (d *beaconDecoder) entry(at int) (end int) {
-	if d.raw[at] != '{' {
-		d.reject("", RejectedNotObject)
-		return skipValue(d.raw, at)
-	}
-	var m Vital
-	last := &noVital
-	if n := len(d.b.Vitals); n > 0 {
-		last = &d.b.Vitals[n-1]
-	}
-	end = walkObject(d.raw, at, func(name []byte, at int) (end int) {
-		end = skipValue(d.raw, at)
-		d.member(&m, last, name, at, end)
-		return end
-	})
-	d.add(m)
-	return end
-}
-
-// member takes one member of a metric; last is the entry before it.
-func (d *beaconDecoder) member(m, last *Vital, name []byte, at, end int) {
-	v := jsontext.Value(d.raw[at:end])
-	switch string(name) {
-	case "name":
-		m.Name = vitalName(v)
-	case "value":
-		m.Value, m.HasValue = number(v)
-	case "delta":
-		m.Delta, _ = number(v)
-	case "id":
-		m.ID = d.again(last.ID, at, end)
-	case "rating":
-		m.Rating = word(v, ratings)
-	case "navigationType":
-		m.NavigationType = word(v, navigationTypes)
-	case "navigationId":
-		m.NavigationID = d.again(last.NavigationID, at, end)
-	case "navigationURL":
-		m.NavigationURL = d.again(last.NavigationURL, at, end)
-	case "navigationStartTime":
-		m.NavigationStartTime, _ = number(v)
-	case "attribution":
-		if m.Attribution = nil; v.Kind() == '{' {
-			m.Attribution = v
-		}
-	}
 }
 
 func (d *beaconDecoder) add(m Vital) {
@@ -265,11 +149,11 @@ func (d *beaconDecoder) add(m Vital) {
 // form reads one metric from form fields; a field "vitals" may hold JSON.
 func (d *beaconDecoder) form(f url.Values) {
 	for name := range f {
-		d.text(name, f.Get(name), true)
+		d.set(name, f.Get(name), true)
 	}
 	slices.Sort(d.b.Ignored)
 	if v := jsontext.Value(strings.TrimSpace(f.Get("vitals"))); len(v) > 0 && !TooDeep(v, MaxBeaconDepth) && v.IsValid(jsonLenient...) {
-		if d.raw, d.copied = v, ""; v[0] == '[' {
+		if d.text = v; v[0] == '[' {
 			d.entries(0)
 		} else {
 			d.entry(0)
@@ -277,15 +161,15 @@ func (d *beaconDecoder) form(f url.Values) {
 		return
 	}
 	m := Vital{
-		Name: vitalName(QuoteString(f.Get("name"))), ID: f.Get("id"), Rating: word(QuoteString(f.Get("rating")), ratings),
-		NavigationType: word(QuoteString(f.Get("navigationType")), navigationTypes),
+		Name: vitalName(QuoteString(f.Get("name"))), ID: f.Get("id"), Rating: anyWord(QuoteString(f.Get("rating")), ratings),
+		NavigationType: anyWord(QuoteString(f.Get("navigationType")), navigationTypes),
 		NavigationID:   f.Get("navigationId"), NavigationURL: f.Get("navigationURL"),
 	}
 	m.Value, m.HasValue = number(formNumber(f.Get("value")))
 	m.Delta, _ = number(formNumber(f.Get("delta")))
 	m.NavigationStartTime, _ = number(formNumber(f.Get("navigationStartTime")))
 	if a := jsontext.Value(f.Get("attribution")); a.Kind() == '{' && !TooDeep(a, MaxBeaconDepth) && a.IsValid(jsonLenient...) {
-		m.Attribution = a
+		m.Attribution = string(a)
 	}
 	d.add(m)
 }
@@ -297,7 +181,7 @@ func (d *beaconDecoder) query(q url.Values) {
 	}
 	for _, name := range beaconFields {
 		if vs := q[name]; len(vs) > 0 {
-			d.text(name, vs[0], false)
+			d.set(name, vs[0], false)
 		}
 	}
 }
@@ -309,10 +193,13 @@ var (
 	navigationTypes = []string{"navigate", "reload", "back-forward", "back-forward-cache", "prerender", "restore", "soft-navigation"}
 )
 
-// word returns a string, without an allocation when it is a known one; ""
+// maxWord is how long a word may be, in bytes.
+const maxWord = 64
+
+// anyWord returns a string, without an allocation when it is a known one; ""
 // when it is not a string or longer than any word.
-func word(v jsontext.Value, known []string) string {
-	if len(v) < 2 || v[0] != '"' || len(v) > 66 {
+func anyWord(v jsontext.Value, known []string) string {
+	if len(v) < 2 || v[0] != '"' || len(v) > maxWord+2 {
 		return ""
 	}
 	for _, k := range known {
@@ -326,21 +213,11 @@ func word(v jsontext.Value, known []string) string {
 
 // vitalName is a vital's name, cut to 64 bytes.
 func vitalName(v jsontext.Value) string {
-	if len(v) > 66 && v[0] == '"' {
+	if len(v) > maxWord+2 && v[0] == '"' {
 		s, _ := UnquoteString(v)
-		return strings.ToValidUTF8(s[:min(len(s), 64)], "")
+		return strings.ToValidUTF8(s[:min(len(s), maxWord)], "")
 	}
-	return word(v, VitalNames)
-}
-
-// again is scalar, but uses the last entry's string when it says the same.
-func (d *beaconDecoder) again(last string, at, end int) string {
-	if v := d.raw[at:end]; last != "" {
-		if string(v) == last || len(v) > 1 && v[0] == '"' && string(v[1:len(v)-1]) == last {
-			return last
-		}
-	}
-	return d.scalar(at, end)
+	return anyWord(v, VitalNames)
 }
 
 // number reads a JSON number; one beyond float64 becomes the largest.
@@ -348,12 +225,41 @@ func number(v jsontext.Value) (f float64, ok bool) {
 	if v.Kind() != '0' {
 		return 0, false
 	}
+	if f, ok = shortDecimal(v); ok {
+		return f, true
+	}
 	f, err := strconv.ParseFloat(string(v), 64)
 	if errors.Is(err, strconv.ErrRange) && math.IsInf(f, 0) {
 		return math.Copysign(math.MaxFloat64, f), true
 	}
 	return f, err == nil || errors.Is(err, strconv.ErrRange)
 }
+
+// shortDecimal reads what most measurements are, a few digits and a point. The
+// digits and the power of ten are floats exactly then, and so their quotient is
+// the float that is nearest.
+func shortDecimal(v []byte) (f float64, ok bool) {
+	if len(v) > 17 {
+		return 0, false
+	}
+	digits, point := 0, len(v)-1
+	for i, b := range v {
+		switch {
+		case b-'0' <= 9:
+			digits = 10*digits + int(b-'0')
+		case b == '.':
+			point = i
+		default:
+			return 0, false
+		}
+	}
+	if digits >= 1<<53 {
+		return 0, false
+	}
+	return float64(digits) / powers[len(v)-1-point], true
+}
+
+var powers = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16}
 
 // formNumber is a form field as JSON number; nil when it is not one.
 func formNumber(s string) jsontext.Value {

@@ -9,8 +9,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Bounds of a beacon's texts, in bytes; the published schema says the same.
@@ -23,40 +21,48 @@ const (
 
 var beaconDevices = []string{"mobile", "tablet", "desktop", "other"}
 
-// field takes one member of a wrapper.
-func (d *beaconDecoder) field(name []byte, at, end int) {
-	v := jsontext.Value(d.raw[at:end])
+// fieldNamed is the field of a wrapper that has this name, "" for none.
+func fieldNamed(name []byte) string {
 	for _, field := range beaconFields {
-		if len(name) != len(field) || string(name) != field {
-			continue
-		}
-		if rate, ok := number(v); ok && field == "sample_rate" && rate >= 0 && rate <= 1 {
-			d.b.SampleRate = rate
-			return
-		}
-		s := ""
-		if field == "device" {
-			s = word(v, beaconDevices)
-		} else {
-			s = d.scalar(at, end)
-		}
-		switch {
-		case s != "":
-			d.text(field, s, true)
-		case v.Kind() != 'n' && v.Kind() != '"':
-			d.ignore(field)
+		if string(name) == field {
+			return field
 		}
 	}
+	return ""
 }
 
-// text takes one wrapper field as text; override says whether it replaces
+// field reads one member of a wrapper.
+func (d *beaconDecoder) field(name string, at int) (end int) {
+	if name == "sample_rate" {
+		if rate, ok, end := d.float(at); ok && rate >= 0 && rate <= 1 {
+			d.b.SampleRate = rate
+			return end
+		}
+	}
+	s := ""
+	if name == "device" {
+		s, end = d.word(at, beaconDevices)
+	} else {
+		s, end = d.scalar(at, "")
+	}
+	switch {
+	case end < 0:
+	case s != "":
+		d.set(name, s, true)
+	case d.text[at] != 'n' && d.text[at] != '"':
+		d.ignore(name)
+	}
+	return end
+}
+
+// set takes one wrapper field as text; override says whether it replaces
 // what is there already.
-func (d *beaconDecoder) text(name, s string, override bool) {
+func (d *beaconDecoder) set(name, s string, override bool) {
 	if s == "" {
 		return
 	}
 	b := d.b
-	set := func(field *string, valid bool) {
+	keep := func(field *string, valid bool) {
 		switch {
 		case !override && *field != "":
 		case !valid:
@@ -67,20 +73,20 @@ func (d *beaconDecoder) text(name, s string, override bool) {
 	}
 	switch name {
 	case "route":
-		set(&b.Route, len(s) <= maxBeaconRoute)
+		keep(&b.Route, len(s) <= maxBeaconRoute)
 	case "url":
-		set(&b.URL, len(s) <= maxBeaconURL)
+		keep(&b.URL, len(s) <= maxBeaconURL)
 	case "release":
-		set(&b.Release, ValidRelease(s))
+		keep(&b.Release, ValidRelease(s))
 	case "environment":
-		set(&b.Environment, ValidEnvironment(s))
+		keep(&b.Environment, ValidEnvironment(s))
 	case "device":
-		set(&b.Device, slices.Contains(beaconDevices, s))
+		keep(&b.Device, slices.Contains(beaconDevices, s))
 	case "os":
-		set(&b.OS, len(s) <= maxBeaconOS)
+		keep(&b.OS, len(s) <= maxBeaconOS)
 	case "trace_id":
 		s = strings.ToLower(s)
-		set(&b.TraceID, isHex(s, 32))
+		keep(&b.TraceID, isHex(s, 32))
 	case "sample_rate":
 		rate, ok := number(formNumber(s))
 		switch {

@@ -25,9 +25,17 @@ func ValidEnvironment(environment string) bool {
 }
 
 func validName(name string, limit int, reserved string) bool {
+	if len(name) > limit {
+		return false
+	}
+	for i := range len(name) {
+		switch name[i] {
+		case '/', '\\', '\r', '\n', '\t', '\f', '\v':
+			return false
+		}
+	}
 	plain := strings.TrimSpace(name)
-	return plain != "" && len(name) <= limit && plain != "." && plain != ".." &&
-		!strings.EqualFold(plain, reserved) && !strings.ContainsAny(name, "/\\\r\n\t\f\v")
+	return plain != "" && plain != "." && plain != ".." && !strings.EqualFold(plain, reserved)
 }
 
 // ValidDist tells whether Sentry takes a distribution: 1 to 64 of

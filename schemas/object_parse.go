@@ -22,7 +22,14 @@ func ParseObject(raw []byte) (*Object, error) {
 	o.members = o.inline[:0]
 	c := checker{text: raw}
 	if i := skipSpace(raw, 0); c.at(i) == '{' {
-		if i = c.object(i, o); i >= 0 && skipSpace(raw, i) == len(raw) {
+		i = c.object(i, func(start, nameEnd, value int) int {
+			end := c.value(value)
+			if end >= 0 {
+				o.add(start, nameEnd, value, end)
+			}
+			return end
+		})
+		if i >= 0 && skipSpace(raw, i) == len(raw) {
 			o.nesting = c.deepest
 			return o, nil
 		}

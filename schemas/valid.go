@@ -17,20 +17,14 @@ var ErrNesting = errors.New("JSON nested too deeply")
 // MaxNesting. What real SDKs send passes: lone surrogates (a cut emoji),
 // invalid UTF-8 and repeated keys.
 //
-// Every payload is checked once, by this or by ParseObject, which finds its
-// members in the same pass; that takes two thirds of what a jsontext decoder
-// takes for it (BenchmarkParseObject), and tells how deep the text is nested
-// besides. FuzzValid holds the answers to those of jsontext.
+// Every payload is checked once, by this or by those that read it in the same
+// pass: ParseObject finds an object's members, DecodeBeacon a beacon's values.
+// ParseObject takes two thirds of what a jsontext decoder takes for that
+// (BenchmarkParseObject), and tells how deep the text is nested besides. FuzzValid holds the answers to those of jsontext.
 func Valid(raw []byte) bool {
-	_, valid := nesting(raw)
-	return valid
-}
-
-// nesting is Valid, and tells how deep objects and arrays are nested.
-func nesting(raw []byte) (deepest int, valid bool) {
 	c := checker{text: raw}
 	i := c.value(skipSpace(raw, 0))
-	return c.deepest, i >= 0 && skipSpace(raw, i) == len(raw)
+	return i >= 0 && skipSpace(raw, i) == len(raw)
 }
 
 // checker goes through one text. Its methods take the offset where something
@@ -39,6 +33,7 @@ type checker struct {
 	text    []byte
 	depth   int // of what is open now
 	deepest int
+	escape  int // where the latest escape stands
 }
 
 func (c *checker) value(i int) int {
@@ -51,7 +46,7 @@ func (c *checker) value(i int) int {
 	case b == '{':
 		return c.object(i, nil)
 	case b == '[':
-		return c.array(i)
+		return c.array(i, nil)
 	case b == '-' || b-'0' <= 9:
 		return c.number(i)
 	case b == 't':
@@ -78,9 +73,10 @@ func (c *checker) enter() bool {
 	return c.depth <= MaxNesting
 }
 
-// object reads the object that opens at i, and notes its members in o unless
-// that is nil.
-func (c *checker) object(i int, o *Object) int {
+// object reads the object that opens at i. Who wants to know its members gives
+// read, which is told of each where its name's quotes open and close and where
+// its value begins, and returns the offset behind the value, or -1.
+func (c *checker) object(i int, read func(start, nameEnd, value int) (end int)) int {
 	if !c.enter() {
 		return -1
 	}
@@ -100,13 +96,13 @@ func (c *checker) object(i int, o *Object) int {
 		if i = c.space(i); c.at(i) != ':' {
 			return -1
 		}
-		i = c.space(i + 1)
-		value := i
-		if i = c.value(i); i < 0 {
-			return -1
+		if i = c.space(i + 1); read != nil {
+			i = read(start, nameEnd, i)
+		} else {
+			i = c.value(i)
 		}
-		if o != nil {
-			o.add(start, nameEnd, value, i)
+		if i < 0 {
+			return -1
 		}
 		i = c.space(i)
 		switch c.at(i) {
@@ -121,7 +117,8 @@ func (c *checker) object(i int, o *Object) int {
 	}
 }
 
-func (c *checker) array(i int) int {
+// array is object for the elements of the array that opens at i.
+func (c *checker) array(i int, read func(value int) (end int)) int {
 	if !c.enter() {
 		return -1
 	}
@@ -130,7 +127,12 @@ func (c *checker) array(i int) int {
 		return i + 1
 	}
 	for {
-		if i = c.value(i); i < 0 {
+		if read != nil {
+			i = read(i)
+		} else {
+			i = c.value(i)
+		}
+		if i < 0 {
 			return -1
 		}
 		i = c.space(i)
@@ -187,7 +189,7 @@ func (c *checker) str(i int) int {
 		case b[j] == '"':
 			return j + 1
 		case b[j] == '\\':
-			if j = c.escape(j); j < 0 {
+			if j = c.escaped(j); j < 0 {
 				return -1
 			}
 		case b[j] < ' ':
@@ -198,8 +200,9 @@ func (c *checker) str(i int) int {
 	}
 }
 
-// escape reads a backslash and what belongs to it.
-func (c *checker) escape(i int) int {
+// escaped reads a backslash and what belongs to it.
+func (c *checker) escaped(i int) int {
+	c.escape = i
 	switch c.at(i + 1) {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
 		return i + 2

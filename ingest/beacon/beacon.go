@@ -68,9 +68,6 @@ func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader
 	if len(b.Vitals) == 0 {
 		return nil, ingest.RejectNothingUsable
 	}
-	for i := range b.Vitals { // the buffer goes back
-		b.Vitals[i].Attribution = bytes.Clone(b.Vitals[i].Attribution)
-	}
 	b.Source = "beacon"
 	made := &batchOfOne{list: [1]*schemas.Beacon{b}}
 	made.Beacons = made.list[:]

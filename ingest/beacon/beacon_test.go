@@ -197,3 +197,19 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkDecode reads a beacon with one metric, beside which BenchmarkDecodeBeacon
+// of schemas does the same from memory.
+func BenchmarkDecode(b *testing.B) {
+	body := []byte(`{"route":"/product/:id","release":"shop@1.4.2","environment":"production","device":"mobile","vitals":[{"name":"LCP","value":1834.2,"id":"v6-00000000","delta":1834.2,"rating":"good","navigationType":"navigate","navigationURL":"https://shop.example/product/42"}]}`)
+	req := request("")
+	req.Header.Set("Content-Type", "text/plain;charset=UTF-8")
+	r := bytes.NewReader(nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Reset(body)
+		if _, err := (&Protocol{}).Decode(b.Context(), req, r); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -128,7 +128,7 @@ func TestEverySignal(t *testing.T) {
 	}
 	want := []*schemas.Beacon{{
 		Route: "/berth/:id", URL: "https://harbour.example/berth/7?x=1", Release: "3.14.2", Environment: "staging", Device: "mobile", OS: "Android", TraceID: "abababababababababababababababab", Source: "faro",
-		Vitals: []schemas.Vital{{Name: "INP", Value: 152, HasValue: true, Delta: 152, ID: "v6-1", NavigationType: "navigate", Attribution: []byte(`{"inputDelay":0.5,"interactionTarget":"#slow"}`)}},
+		Vitals: []schemas.Vital{{Name: "INP", Value: 152, HasValue: true, Delta: 152, ID: "v6-1", NavigationType: "navigate", Attribution: `{"inputDelay":0.5,"interactionTarget":"#slow"}`}},
 	}}
 	if diff := cmp.Diff(want, b.Beacons); diff != "" {
 		t.Error(diff)

@@ -61,7 +61,7 @@ func (d *decoder) webVital(m *measurement) {
 	}
 }
 
-func attribution(m *measurement) []byte {
+func attribution(m *measurement) string {
 	var out []byte
 	for _, from := range []jsontext.Value{m.Values, m.Context} {
 		for name, value := range schemas.Members(from) {
@@ -78,9 +78,9 @@ func attribution(m *measurement) []byte {
 		}
 	}
 	if out == nil {
-		return nil
+		return ""
 	}
-	return append(out, '}')
+	return string(append(out, '}'))
 }
 
 // vital adds an entry to the payload's one beacon.

@@ -102,7 +102,7 @@ func (d *decoder) vital(a about, l *logspb.LogRecord) error {
 	v.Value, v.HasValue = schemas.OTLPNumber(find("value"))
 	v.Delta, _ = schemas.OTLPNumber(find("delta"))
 	if raw := jsontext.Value(l.GetBody().GetStringValue()); raw.Kind() == '{' && !schemas.TooDeep(raw, schemas.MaxBeaconDepth) && raw.IsValid() {
-		v.Attribution = raw
+		v.Attribution = string(raw)
 	}
 	if len(v.ID) > 128 {
 		v.Rejected = schemas.RejectedBadID

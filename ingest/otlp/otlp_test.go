@@ -124,7 +124,7 @@ func TestVitals(t *testing.T) {
 	want := []*schemas.Beacon{
 		{
 			Source: "otlp", URL: "https://shop.example/a", Release: "1.2", TraceID: strings.Repeat("ab", 16),
-			Vitals: []schemas.Vital{{Name: "LCP", Value: 468.5, HasValue: true, Delta: 8, ID: "v5-1", NavigationType: "navigate", Attribution: []byte(`{"target":"#hero"}`)}},
+			Vitals: []schemas.Vital{{Name: "LCP", Value: 468.5, HasValue: true, Delta: 8, ID: "v5-1", NavigationType: "navigate", Attribution: `{"target":"#hero"}`}},
 		},
 		{Source: "otlp", Release: "1.2", Vitals: []schemas.Vital{{Name: "CLS", Value: 0.1, HasValue: true, ID: "v3-1"}, {ID: strings.Repeat("x", 200), Rejected: schemas.RejectedBadID}}},
 	}

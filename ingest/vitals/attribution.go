@@ -29,7 +29,7 @@ var sentryAttribution = [webVitals]map[string]string{
 
 // attributionOf is the attribution of a vital from Sentry traffic, as the
 // web-vitals library would write it; nil when nothing is known.
-func attributionOf(k vital, why func(string) string) []byte {
+func attributionOf(k vital, why func(string) string) string {
 	fields := map[string]string{}
 	for ours, theirs := range sentryAttribution[k] {
 		if text := why(theirs); text != "" {
@@ -37,13 +37,13 @@ func attributionOf(k vital, why func(string) string) []byte {
 		}
 	}
 	if len(fields) == 0 {
-		return nil
+		return ""
 	}
 	raw, err := json.Marshal(fields)
 	if err != nil {
-		return nil // of strings it never is
+		return "" // of strings it never is
 	}
-	return raw
+	return string(raw)
 }
 
 const maxAttribution = 256
@@ -64,7 +64,7 @@ func (p *project) logPoor(v *Vitals, r *report, e *schemas.Vital) {
 		line = line.Str("trace_id", id)
 	}
 	var fields map[string]json.RawMessage
-	if len(e.Attribution) > 0 && json.Unmarshal(e.Attribution, &fields) == nil {
+	if e.Attribution != "" && json.Unmarshal([]byte(e.Attribution), &fields) == nil {
 		for _, name := range attributionFields[r.vital] {
 			var number float64
 			var text string

@@ -32,7 +32,7 @@ func TestAttributionIsScrubbed(t *testing.T) {
 		return strings.ReplaceAll(text, "ida", project)
 	}})
 	bad := one("INP", 700, "")
-	bad.Attribution = []byte(`{"interactionTarget":"button#pay-ida","inputDelay":12}`)
+	bad.Attribution = `{"interactionTarget":"button#pay-ida","inputDelay":12}`
 	h.beacon("/p/:id", bad)
 	if line := logged(t, &out); line["interactionTarget"] != "button#pay-shop" || line["inputDelay"] != 12.0 {
 		t.Errorf("line is %v", line)

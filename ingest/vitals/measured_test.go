@@ -95,7 +95,7 @@ func TestAttributionOfPoorValuesIsLogged(t *testing.T) {
 	var out bytes.Buffer
 	h := newHarness(t, Config{Log: zerolog.New(&out)})
 	bad, fine := one("LCP", 5000, ""), one("LCP", 500, "")
-	bad.Attribution = []byte(`{"target":"a[href=\"/u?mail=ida@example.com\"]>img","url":"https://u:secret@cdn.example/a.png?token=secret","timeToFirstByte":120.5,"lcpEntry":{"secret":1}}`)
+	bad.Attribution = `{"target":"a[href=\"/u?mail=ida@example.com\"]>img","url":"https://u:secret@cdn.example/a.png?token=secret","timeToFirstByte":120.5,"lcpEntry":{"secret":1}}`
 	fine.Attribution = bad.Attribution
 	h.beacon("/p/:id", bad, fine)
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
