@@ -3,11 +3,15 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -174,5 +178,47 @@ func TestReleaseRequired(t *testing.T) {
 	}
 	if got := sumSeries(g.scrape(), "breakwater_items_outcome_total{", `outcome="invalid"`, `reason="release_required"`); got != 2 {
 		t.Errorf("%v items were counted as refused for their release", got)
+	}
+}
+
+// What settles is saved before the relay waits for an upstream: who stops the
+// gateway may have less patience than that (a container's 10 s).
+func TestSettlingVitalsAreSavedBeforeTheRelayEnds(t *testing.T) {
+	up := relaytest.NewUpstream(relaytest.Options{})
+	up.Always(relaytest.Step{Fault: relaytest.Hang})
+	if err := up.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer up.Close()
+	g := newGateway(t, strings.Replace(oneProject, `admin_listen: "ADMIN"`, `admin_listen: "ADMIN", shutdown_timeout: 2m`, 1)+
+		`    upstreams: [{name: sentry, type: sentry, timeout: 2m, dsn: "`+up.DSN("5")+`"}]`+"\nvitals: {settle: 1h, settle_max: 1h}\n").start()
+	if status, answer := post(t, "http://"+g.public+"/api/1/store/?sentry_key="+testKey, `{"message":"hello"}`); status != http.StatusOK {
+		t.Fatalf("answered %d %s", status, answer)
+	}
+	if status, answer := post(t, "http://"+g.public+"/api/1/vitals/?key="+testKey, `{"name":"LCP","value":900,"id":"a"}`); status != http.StatusNoContent {
+		t.Fatalf("answered %d %s", status, answer)
+	}
+	eventually(t, 60*time.Second, func() error {
+		if sumSeries(g.scrape(), "breakwater_relay_in_flight{") == 0 {
+			return errors.New("no attempt is under way")
+		}
+		return nil
+	})
+	if err := g.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 60*time.Second, func() error {
+		_, err := os.Stat(filepath.Join(g.dir, "health.bin")) // comes after vitals.bin
+		return err
+	})
+	select {
+	case <-g.done:
+		t.Fatal("the gateway did not wait for the attempt: this tests nothing")
+	default:
+	}
+	g.kill()
+	g.start()
+	if n := sumSeries(g.scrape(), "web_vitals_pending"); n != 1 {
+		t.Errorf("%v measurements settle after the restart, want 1", n)
 	}
 }

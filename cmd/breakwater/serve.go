@@ -133,8 +133,8 @@ func (a *app) leave() error {
 }
 
 // stop ends in the order that loses nothing: say so to the balancer, refuse
-// new requests, finish those in flight, stop delivering, write down what was
-// measured, close the spool. What is not delivered rests on disk.
+// new requests, finish those in flight, write down what was measured, stop
+// delivering, close the spool. What is not delivered rests on disk.
 func (a *app) stop() error {
 	began := time.Now()
 	a.log.Info().Msg("shutting down")
@@ -156,12 +156,12 @@ func (a *app) stop() error {
 	}
 	a.storm.Close(a.now())   // emits the last summaries: before the spool closes
 	a.reports.flush(a.now()) // and what was dropped since the last report
-	keep(a.relay.Shutdown(ctx))
 	if a.fleet != nil {
 		a.fleet.Rest()
 	}
 	keep(a.vitals.SaveFile(dataFile(a.reloader.Current(), "vitals.bin")))
 	keep(a.health.SaveFile(dataFile(a.reloader.Current(), "health.bin")))
+	keep(a.relay.Shutdown(ctx)) // may take all the time there is, and more than whoever stops us waits
 	keep(a.limiter.Close())
 	keep(a.moving.close())
 	keep(a.spool.Close())
