@@ -15,7 +15,8 @@ import (
 // fullRetry is what a client is told to wait when there is no room.
 const fullRetry = 30 * time.Second
 
-// maxWaiting bounds the bytes of appends that wait to be confirmed.
+// maxWaiting bounds the memory of appends that wait to be confirmed, in bytes.
+// What of them lies in the object store already is none.
 const maxWaiting = 64 << 20
 
 // reasonDuplicate ends an item that the servers had already (see doc.go).
@@ -167,11 +168,12 @@ func (s *Spool) roomLocked(p *project, need int64) error {
 
 // account adds an append to what is under way, or takes it out.
 func (s *Spool) account(p *project, a *appending, in bool) {
-	size := a.size
+	size, memory := a.size, int64(len(a.data))
 	if !in {
-		size = -size
+		size, memory = -size, -memory
 	}
 	s.waiting += size
+	s.encoded += memory
 	p.queued += size
 }
 
@@ -185,7 +187,7 @@ func (s *Spool) enqueue(a *appending) error {
 	switch {
 	case s.closed:
 		return spool.ErrClosed
-	case s.waiting > maxWaiting:
+	case s.encoded > maxWaiting:
 		return &spool.FullError{Why: "unavailable", After: retryAfter, Err: errTooManyWait}
 	}
 	p := s.project(a.rec.Meta.Project)

@@ -272,6 +272,29 @@ func TestFrozenServerIsUnavailable(t *testing.T) {
 	}
 }
 
+// A large payload that waits for its record's confirmation lies in the object
+// store: it turns nobody else away. Much memory does.
+func TestLargeRecordsWaitBesideOthers(t *testing.T) {
+	s := solo(t, natstest.Start(t, natstest.Options{}), newPlace(), nil)
+	wait := func(a *appending, in bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.account(s.project("other"), a, in)
+	}
+	large := &appending{size: maxWaiting + 1<<20, data: make([]byte, 1<<10)}
+	wait(large, true)
+	append1(t, s, "beside it")
+	wait(large, false)
+	much := &appending{size: maxWaiting + 1, data: make([]byte, maxWaiting+1)}
+	wait(much, true)
+	var full *spool.FullError
+	if err := s.Append(t.Context(), record([]string{"a"}, "too many")); !errors.As(err, &full) || full.Why != "unavailable" {
+		t.Errorf("append while %d bytes wait in memory: %v", maxWaiting, err)
+	}
+	wait(much, false)
+	append1(t, s, "after it")
+}
+
 // Names and help texts are as Prometheus wants them, and go with the spool.
 func TestMetrics(t *testing.T) {
 	c := natstest.Start(t, natstest.Options{})

@@ -70,6 +70,7 @@ type Spool struct {
 	messages map[uint64]*message
 	held     int64 // bytes of messages
 	waiting  int64 // bytes of appends that are not confirmed
+	encoded  int64 // of those, what is in memory
 	spilled  int64 // bytes of payloads in files
 	down     error // why nothing can be stored, nil when something can
 	changes  int64 // of the books; Stats looks again when it moved
