@@ -199,15 +199,14 @@ func (s *Scrubber) spilled(b *ingest.Batch, it *ingest.Item, r *Rules, ip addres
 	case sameSlice(out, payload):
 		return
 	}
-	old := it.Payload
+	if f, ok := it.Payload.(ingest.Spill); ok {
+		f.Discard() // before the new one asks for room
+	}
 	if kept, err := s.spill(b.Request.Project.Name, out); err == nil {
 		it.SetPayload(nil)
 		it.Payload = kept
 	} else {
 		it.SetPayload(out) // memory for one item, rather than the unscrubbed one
-	}
-	if f, ok := old.(ingest.Spill); ok {
-		f.Discard()
 	}
 }
 

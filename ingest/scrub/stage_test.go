@@ -206,9 +206,15 @@ func (m *memorySpill) Open() (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(m.Bytes())), nil
 }
 
-type memorySpiller struct{ made []*memorySpill }
+type memorySpiller struct {
+	made []*memorySpill
+	room func() bool
+}
 
 func (s *memorySpiller) Spill(string) (ingest.Spill, error) {
+	if s.room != nil && !s.room() {
+		return nil, errors.New("no room")
+	}
 	m := &memorySpill{}
 	s.made = append(s.made, m)
 	return m, nil
@@ -233,6 +239,7 @@ func TestSpilled(t *testing.T) {
 		b := batch(t, "{}")
 		dirty, dirtyFile := spilled(`{"password":"x"}`, 0)
 		clean, cleanFile := spilled(`{"a":"b"}`, 0)
+		spiller.room = func() bool { return dirtyFile.discarded } // which is given back first
 		huge, hugeFile := spilled(`{"a":"b"}`, MaxSpilled+1)
 		short, _ := spilled(`{"a":"b"}`, 100)
 		b.Items = append(b.Items, dirty, clean, huge, short)
