@@ -18,6 +18,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"breakwater/ingest"
+	"breakwater/schemas"
 )
 
 // tester is what helpers need of a test.
@@ -283,6 +284,17 @@ func TestSpilling(t *testing.T) {
 		e := newEdge(t)
 		e.sink.panics = true
 		if w := e.do(post(envelopePath, env(goodEvent, item))); w.Code != 500 || len(e.spiller.files) != 1 || e.spiller.open() != 0 {
+			t.Errorf("%d, %d of %d files left", w.Code, e.spiller.open(), len(e.spiller.files))
+		}
+	})
+	t.Run("dropped beside what is stored", func(t *testing.T) {
+		e := newEdge(t, func(o *ingest.Options) {
+			o.Stages = []ingest.Stage{stage(func(b *ingest.Batch) error {
+				b.Items[1].Outcome, b.Items[1].Reason = schemas.Filtered, "test" // alone, as a repeat ends
+				return nil
+			})}
+		})
+		if w := e.do(post(envelopePath, env(goodEvent, item, implicit))); w.Code != 200 || len(e.spiller.files) != 2 || e.spiller.open() != 1 {
 			t.Errorf("%d, %d of %d files left", w.Code, e.spiller.open(), len(e.spiller.files))
 		}
 	})

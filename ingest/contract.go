@@ -26,6 +26,7 @@ type Spiller interface {
 }
 
 // Spill is a payload on its way to disk: write, Finish, use as a Payload.
+// Discard removes it; once the sink has taken its record it does nothing.
 type Spill interface {
 	io.Writer
 	schemas.Body

@@ -168,6 +168,9 @@ func (f *fakeSink) Append(ctx context.Context, rec *schemas.Record) error {
 			return err
 		}
 		f.items = append(f.items, stored{string(it.Header.Bytes()), string(b), it.Header.Type})
+		if s, ok := it.Payload.(*fakeSpill); ok {
+			s.taken = true
+		}
 	}
 	f.records = append(f.records, rec)
 	return nil
@@ -258,7 +261,7 @@ type fakeSpiller struct {
 
 type fakeSpill struct {
 	bytes.Buffer
-	finished, gone bool
+	finished, gone, taken bool
 }
 
 func (f *fakeSpiller) Spill(string) (ingest.Spill, error) {
@@ -292,7 +295,7 @@ func (s *fakeSpill) Open() (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(s.Bytes())), nil
 }
 func (s *fakeSpill) Finish() error { s.finished = true; return nil }
-func (s *fakeSpill) Discard()      { s.gone = true }
+func (s *fakeSpill) Discard()      { s.gone = !s.taken }
 
 type lockedBuffer struct {
 	mu sync.Mutex

@@ -214,8 +214,8 @@ func (r *Request) takeTurn() error {
 	return r.Work()
 }
 
-// release ends what the request holds; taken says that the sink owns its files.
-func (r *Request) release(taken bool) {
+// release ends what the request holds.
+func (r *Request) release() {
 	if r.reserved > 0 {
 		r.memory.give(r.reserved)
 		r.reserved = 0
@@ -228,10 +228,8 @@ func (r *Request) release(taken bool) {
 	for _, c := range r.claims {
 		c.GiveBack() // nothing, if it was ended: only a panic gets by that
 	}
-	if !taken {
-		for _, s := range r.spills {
-			s.Discard()
-		}
+	for _, s := range r.spills {
+		s.Discard() // nothing, if the sink took it
 	}
 	r.spills = nil
 }

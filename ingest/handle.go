@@ -56,8 +56,8 @@ func (d *door) handler(ep *Endpoint) echo.HandlerFunc {
 // Whatever way it goes, each item is counted once: a request refused before
 // its items are known counts as one of category unknown.
 func (d *door) receive(c echo.Context, req *Request, ep *Endpoint) (batch *Batch, err error) {
-	v, taken := visitOf(c), false
-	defer func() { req.release(taken) }()
+	v := visitOf(c)
+	defer req.release()
 
 	batch, err = d.read(c, req, ep)
 	d.mark(v, stepRead)
@@ -76,7 +76,7 @@ func (d *door) receive(c echo.Context, req *Request, ep *Endpoint) (batch *Batch
 	}
 	d.mark(v, stepDecide)
 	if err == nil {
-		taken, err = d.append(c.Request().Context(), batch)
+		err = d.append(c.Request().Context(), batch)
 	}
 	d.mark(v, stepAppend)
 	v.sighting.judged(batch)
@@ -226,17 +226,17 @@ func (d *door) decide(b *Batch) (err error) {
 	return nil
 }
 
-// append makes what is alive durable; taken says that the sink has it. The
-// client hanging up does not undo it: the report has arrived.
-func (d *door) append(ctx context.Context, b *Batch) (taken bool, err error) {
+// append makes what is alive durable. The client hanging up does not undo it:
+// the report has arrived.
+func (d *door) append(ctx context.Context, b *Batch) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			taken, err = false, d.panicked(p)
+			err = d.panicked(p)
 			b.dropAll(schemas.Invalid, RejectInternal.Reason)
 		}
 	}()
 	if !b.anyAlive() {
-		return false, nil
+		return nil
 	}
 	b.Request.Rest() // for the disk
 	// A batch of several events is several records: upstreams take one event at a time.
@@ -246,11 +246,11 @@ func (d *door) append(ctx context.Context, b *Batch) (taken bool, err error) {
 			rej := fullness(err)
 			b.dropFrom(n, spans, rej.Outcome, rej.Reason)
 			b.keepParts(d.opts.Parts, false)
-			return n > 0, rej
+			return rej
 		}
 	}
 	b.keepParts(d.opts.Parts, true)
-	return true, nil
+	return nil
 }
 
 // fullness is the answer when the sink refused: its own reason and time where
