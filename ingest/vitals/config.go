@@ -28,10 +28,10 @@ type Config struct {
 	// ones seen; default 10.
 	Environments int
 	// MaxPending bounds the ids that wait to settle, over all projects; default
-	// 100 000, about 15 MB when full.
+	// 100 000, about 14 MB when full.
 	MaxPending int
 	// MaxSeen is how many observed ids are remembered at least; default 500 000,
-	// about 40 MB when full.
+	// about 20 MB when full.
 	MaxSeen int
 	// CountBots lets crawlers and headless browsers into the histograms, for
 	// test rigs that drive a headless browser.

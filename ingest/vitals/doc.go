@@ -50,12 +50,12 @@
 // report the same page view under ids that have nothing in common. The rule is
 // precedence: a vital from Sentry traffic is dropped (reason superseded) when
 // a beacon of the same project and vital was seen within the last ten minutes
-// under the same release, or under none. It is decided when the Sentry value has
-// settled, so the beacon may come up to a minute later. A page view that is alone
-// for ten minutes and whose beacon comes later still counts from both: by then
-// Sentry's value is in the histograms. Projects whose pages use one of the two
-// are not touched by the rule, nor are two apps of one project with different
-// releases.
+// (beacons are noted once a second, so it may be a second more) under the same
+// release, or under none. It is decided when the Sentry value has settled, so the
+// beacon may come up to a minute later. A page view that is alone for ten minutes
+// and whose beacon comes later still counts from both: by then Sentry's value is
+// in the histograms. Projects whose pages use one of the two are not touched by
+// the rule, nor are two apps of one project with different releases.
 //
 // # Who is counted
 //

@@ -43,8 +43,8 @@ func (v *Vitals) ours(r *report, id string) bool {
 	key := v.key(r, id)
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	_, waits := v.table.index[key]
-	return waits || v.table.seen.Has(key)
+	known := v.table.ids.get(key)
+	return known != nil && v.table.ids.held(known)
 }
 
 // ownerKey is an id's name for all gateways.

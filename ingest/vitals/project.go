@@ -25,6 +25,8 @@ type project struct {
 	biased      prometheus.Gauge
 	sets        prometheus.Gauge
 
+	noted [webVitals]noted // guarded by Vitals.mu
+
 	mu         sync.Mutex
 	envs       *ingest.FirstSlots
 	releases   *ingest.NewestSlots

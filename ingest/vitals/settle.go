@@ -3,8 +3,6 @@ package vitals
 import (
 	"encoding/hex"
 	"time"
-
-	"breakwater/ingest"
 )
 
 // observation is one measurement with everything its series need. Strings are
@@ -41,10 +39,6 @@ func (t trace) String() string {
 	return hex.EncodeToString(t[:])
 }
 
-// key is the identity of a page view's vital: 128 bits of a seeded hash, so
-// that no two ids are ever taken for one.
-type key [2]uint64
-
 // entry is an observation waiting to settle. It has no pointers, since a
 // hundred thousand entries that the garbage collector had to follow would cost
 // more than all the rest that is done for a beacon: what belongs to an entry is
@@ -71,33 +65,30 @@ type links struct{ prev, next uint32 }
 // table holds the waiting entries and remembers the observed ones. The caller
 // locks. The memory of the most entries that waited is kept until none does.
 type table struct {
-	base   time.Time
-	index  map[key]uint32
-	chunks [][]entry
-	freed  []uint32 // numbers of entries to use again
-	labels interned
-	steps  stepStore
-	seen   *ingest.Seen[key]
+	base    time.Time
+	ids     *ids
+	waiting int
+	chunks  [][]entry
+	freed   []uint32 // numbers of entries to use again
+	labels  interned
+	steps   stepStore
 }
 
 // chunk is how many entries are made at a time.
 const chunk = 1 << 10
 
 func newTable(maxSeen int, base time.Time) *table {
-	t := &table{base: base, seen: ingest.NewSeen[key](maxSeen)}
+	t := &table{base: base, ids: newIDs(maxSeen)}
 	t.clear()
 	return t
 }
 
 // clear lets the memory of a table go in which nothing waits.
 func (t *table) clear() {
-	t.index, t.chunks, t.freed = map[key]uint32{}, nil, nil
+	t.chunks, t.freed = nil, nil
 	t.labels, t.steps = interned{numbers: map[labels]uint32{}}, stepStore{}
 	t.make() // number 0
 }
-
-// waiting is how many entries there are.
-func (t *table) waiting() int { return len(t.index) }
 
 func (t *table) at(n uint32) *entry { return &t.chunks[n/chunk][n%chunk] }
 
@@ -136,13 +127,14 @@ func micros(t time.Time) int64 {
 // put takes a report. late is true when its id was already observed.
 func (t *table) put(r *report, now time.Time) (late bool) {
 	at := now.Sub(t.base)
-	number, waits := t.index[r.key]
+	id := t.ids.put(r.key)
+	number, waits := id.waiting()
 	if !waits {
-		if t.seen.Has(r.key) {
-			t.seen.Add(r.key) // asked for again: keep it longest
+		if t.ids.observed(id) {
+			t.ids.observe(id) // asked for again: keep it longest
 			return true
 		}
-		n := t.add(&entry{
+		n := t.add(id, &entry{
 			key: r.key, value: r.value, first: at, last: at, sent: r.sent, trace: r.trace, vital: r.vital, nav: r.nav, sentry: r.sentry,
 		}, &r.observation.labels)
 		if specs[r.vital].order == keepLatest {
@@ -160,12 +152,24 @@ func (t *table) put(r *report, now time.Time) (late bool) {
 	return false
 }
 
-// add makes an entry that hangs in no ring yet.
-func (t *table) add(e *entry, l *labels) uint32 {
+// first remembers an id as observed, and tells whether it was not yet.
+func (t *table) first(k key) bool {
+	id := t.ids.put(k)
+	if _, waits := id.waiting(); waits {
+		return false
+	}
+	known := t.ids.observed(id)
+	t.ids.observe(id)
+	return !known
+}
+
+// add makes an entry for an id, that hangs in no ring yet.
+func (t *table) add(id *slot, e *entry, l *labels) uint32 {
 	e.labels = t.labels.take(l)
 	n := t.make()
 	*t.at(n) = *e
-	t.index[e.key] = n
+	id.wait(n)
+	t.waiting++
 	return n
 }
 
@@ -195,7 +199,7 @@ func (t *table) due(now time.Time, settle, settleMax time.Duration, out []observ
 	for n := t.at(0).age.next; n != 0 && at-t.at(n).first >= settleMax; n = t.at(0).age.next {
 		out = append(out, t.take(n))
 	}
-	if t.waiting() == 0 && len(t.chunks) > 1 {
+	if t.waiting == 0 && len(t.chunks) > 1 {
 		t.clear()
 	}
 	return out
@@ -214,8 +218,8 @@ func (t *table) take(n uint32) observation {
 	e := t.at(n)
 	t.cutQuiet(e)
 	t.at(e.age.prev).age.next, t.at(e.age.next).age.prev = e.age.next, e.age.prev
-	delete(t.index, e.key)
-	t.seen.Remember(e.key) // put found that it was not
+	t.ids.observe(t.ids.get(e.key))
+	t.waiting--
 	o := t.observation(e)
 	t.labels.give(e.labels)
 	t.steps.free(e.steps)

@@ -33,7 +33,7 @@ type snapshotReleases struct {
 type waiting struct {
 	Project string    `json:"project"`
 	Vital   string    `json:"vital"`
-	Key     key       `json:"key"`
+	Key     [2]uint64 `json:"key"`
 	Nav     string    `json:"nav"`
 	Sentry  bool      `json:"sentry,omitempty"`
 	Value   float64   `json:"value"`
@@ -69,7 +69,7 @@ func (v *Vitals) Save(w io.Writer) error {
 	for n := t.at(0).age.next; n != 0; n = t.at(n).age.next {
 		e, l := t.at(n), t.labels.sets[t.at(n).labels].labels
 		o := waiting{
-			Project: l.project.name, Vital: specs[e.vital].name, Key: e.key, Nav: navTypes[e.nav], Sentry: e.sentry, Value: e.value,
+			Project: l.project.name, Vital: specs[e.vital].name, Key: [2]uint64{e.key.high, uint64(e.key.low)}, Nav: navTypes[e.nav], Sentry: e.sentry, Value: e.value,
 			Env: l.env, Release: l.release, Route: l.route, Device: l.device, Trace: e.trace.String(),
 			First: t.base.Add(e.first), Last: t.base.Add(e.last), Sent: e.sent,
 		}
@@ -81,9 +81,10 @@ func (v *Vitals) Save(w io.Writer) error {
 	for p, last := range v.pages {
 		s.Pages = append(s.Pages, snapshotPage{p.project.name, p.release, specs[p.vital].name, last})
 	}
-	s.Seen = make([]byte, 0, keySize*t.seen.Len())
-	for _, k := range t.seen.Hashes() {
-		s.Seen = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(s.Seen, k[0]), k[1])
+	observed := t.ids.observedKeys()
+	s.Seen = make([]byte, 0, keySize*len(observed))
+	for _, k := range observed {
+		s.Seen = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(s.Seen, k.high), uint64(k.low))
 	}
 	v.mu.Unlock()
 	s.Releases = map[string]snapshotReleases{}
@@ -124,20 +125,22 @@ func (v *Vitals) Load(r io.Reader) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	t := v.table
-	if t.waiting() > 0 || t.seen.Len() > 0 {
+	if !t.ids.empty() {
 		return errors.New("reading the vitals snapshot: this recorder has already recorded")
 	}
 	v.seed = s.Seed
 	var numbers []uint32
 	for _, o := range s.Waiting {
-		if _, twice := t.index[o.Key]; twice {
+		id := key{o.Key[0], uint32(o.Key[1])}
+		place := t.ids.put(id)
+		if _, twice := place.waiting(); twice {
 			continue
 		}
 		k, _ := lookup(o.Vital)
 		l := labels{project: v.project(o.Project), route: o.Route, device: o.Device}
 		l.env, l.release = l.project.slots(o.Env, o.Release, now)
-		n := t.add(&entry{
-			key: o.Key, value: o.Value, first: past(o.First, now).Sub(t.base), last: past(o.Last, now).Sub(t.base), sent: o.Sent,
+		n := t.add(place, &entry{
+			key: id, value: o.Value, first: past(o.First, now).Sub(t.base), last: past(o.Last, now).Sub(t.base), sent: o.Sent,
 			trace: traceID(o.Trace), vital: k, nav: navType(o.Nav), sentry: o.Sentry,
 		}, &l)
 		for i := 0; i < min(len(o.Steps), 2*maxSteps); i += 2 {
@@ -151,10 +154,10 @@ func (v *Vitals) Load(r io.Reader) error {
 		t.pushQuiet(n)
 	}
 	for i := 0; i < len(s.Seen); i += keySize {
-		t.seen.Add(key{binary.LittleEndian.Uint64(s.Seen[i:]), binary.LittleEndian.Uint64(s.Seen[i+8:])})
+		t.first(key{binary.LittleEndian.Uint64(s.Seen[i:]), binary.LittleEndian.Uint32(s.Seen[i+8:])})
 	}
 	for _, p := range s.Pages {
-		if k, ok := lookup(p.Vital); ok {
+		if k, ok := lookup(p.Vital); ok && k < webVitals {
 			v.note(scope{v.project(p.Project), p.Release, k}, past(p.Last, now))
 		}
 	}

@@ -93,7 +93,7 @@ func (v *Vitals) project(name string) *project {
 func (v *Vitals) Pending() int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.table.waiting()
+	return v.table.waiting
 }
 
 // Run settles what is due, once a second, until ctx ends. What still waits
@@ -130,7 +130,7 @@ func (v *Vitals) Flush() {
 	now := v.cfg.Now()
 	v.mu.Lock()
 	var done []observation
-	for v.table.waiting() > 0 {
+	for v.table.waiting > 0 {
 		done = v.table.quietest(done)
 	}
 	done = v.decide(done, now)
@@ -144,8 +144,12 @@ func observeAll(done []observation, now time.Time) {
 	}
 }
 
-// precedence is how long a beacon keeps Sentry's values of the same vital out.
-const precedence = 10 * time.Minute
+// precedence is how long a beacon keeps Sentry's values of the same vital out: ten
+// minutes, and as long as the note of it may be too early.
+const (
+	precedence = 10*time.Minute + noteEvery
+	noteEvery  = time.Second
+)
 
 // maxScopes bounds the memory of the precedence rule.
 const maxScopes = 10_000
@@ -157,16 +161,25 @@ type scope struct {
 	vital   vital
 }
 
+// noted is the scope of a project's vital that was noted last.
+type noted struct {
+	release string
+	at      time.Time
+}
+
 // decide drops what a beacon supersedes. The caller holds mu.
 func (v *Vitals) decide(done []observation, now time.Time) []observation {
 	kept := done[:0]
 	for i := range done {
 		o := &done[i]
-		if o.sentry && v.superseded(o, now) {
+		switch {
+		case o.sentry && v.superseded(o, now):
 			o.project.reject(o.vital, reasonSuperseded)
-			continue
+		case len(kept) == i:
+			kept = done[:i+1] // nothing was dropped before
+		default:
+			kept = append(kept, *o)
 		}
-		kept = append(kept, *o)
 	}
 	return kept
 }
@@ -248,7 +261,7 @@ func (v *Vitals) settle(r *report, id string, now time.Time, early []observation
 		}
 		return append(early, r.observation)
 	case r.vital >= webVitals:
-		if !v.table.seen.Add(r.key) {
+		if !v.table.first(r.key) {
 			return early
 		}
 		return append(early, r.observation)
@@ -257,20 +270,26 @@ func (v *Vitals) settle(r *report, id string, now time.Time, early []observation
 		r.project.late[r.vital].Inc()
 		return early
 	}
-	if v.table.waiting() > v.cfg.MaxPending {
-		v.m.early.Inc()
+	if v.table.waiting > v.cfg.MaxPending {
 		n := len(early)
 		early = v.table.quietest(early)
-		return append(early[:n], v.decide(early[n:], now)...)
+		v.m.early.Inc() // last: it waits for all that was written
+		return early[:n+len(v.decide(early[n:], now))]
 	}
 	return early
 }
 
+// note remembers that a beacon of a scope was seen. One a second is enough: most
+// beacons of a project are of one release. The caller holds mu.
 func (v *Vitals) note(s scope, now time.Time) {
+	last := &s.project.noted[s.vital]
+	if since := now.Sub(last.at); since >= 0 && since < noteEvery && last.release == s.release {
+		return
+	}
 	if _, ok := v.pages[s]; !ok && len(v.pages) >= maxScopes {
 		return
 	}
-	v.pages[s] = now
+	v.pages[s], *last = now, noted{s.release, now}
 }
 
 // key is the identity of a page view's vital. The seeds keep a stranger from
@@ -284,10 +303,10 @@ func (v *Vitals) key(r *report, id string) key {
 	}
 	b = append(b, 0)
 	b = append(b, id...)
-	var k key
+	var h [2]uint64
 	for i, seed := range v.seed {
 		binary.LittleEndian.PutUint64(b, seed)
-		k[i] = xxhash.Sum64(b)
+		h[i] = xxhash.Sum64(b)
 	}
-	return k
+	return key{h[0], uint32(h[1])}
 }
