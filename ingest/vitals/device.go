@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strings"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/mileusna/useragent"
 )
 
@@ -78,17 +77,11 @@ func isBrowser(ua string) bool {
 	return strings.HasPrefix(ua, "Mozilla/") || strings.HasPrefix(ua, "Opera/")
 }
 
-// clients reads User-Agents and remembers the last few thousand: parsing one
-// costs some microseconds, and real traffic repeats them.
-type clients struct{ cache *lru.Cache[string, client] }
+// clients reads User-Agents and remembers a few thousand: parsing one costs some
+// microseconds, and real traffic repeats them.
+type clients struct{ known *memo[client] }
 
-func newClients() *clients {
-	c, err := lru.New[string, client](4096)
-	if err != nil {
-		panic(err) // only for a size below 1
-	}
-	return &clients{c}
-}
+func newClients() *clients { return &clients{newMemo[client](4096)} }
 
 // read classifies a User-Agent and, when h is not nil, the client hints sent
 // beside it, which are more precise where a browser sends them.
@@ -96,11 +89,7 @@ func (c *clients) read(ua string, h http.Header) client {
 	if len(ua) > maxUserAgent {
 		ua = ua[:maxUserAgent]
 	}
-	got, ok := c.cache.Get(ua)
-	if !ok {
-		got = parseClient(ua)
-		c.cache.Add(strings.Clone(ua), got)
-	}
+	got := c.known.of(ua, parseClient)
 	if h != nil {
 		got.hint(h)
 	}
@@ -162,14 +151,17 @@ func headerValue(values []string) string {
 
 // osName maps the many spellings to a closed list: android, ios, other.
 func osName(s string) string {
+	const android = "android"
 	if len(s) > 32 {
 		return "other"
 	}
-	switch s = strings.ToLower(s); {
-	case strings.HasPrefix(s, "android"):
-		return "android"
-	case s == "ios", s == "ipados", s == "iphone os", s == "iphone", s == "ipad":
-		return "ios"
+	if len(s) >= len(android) && strings.EqualFold(s[:len(android)], android) {
+		return android
+	}
+	for _, apple := range [...]string{"ios", "ipados", "iphone os", "iphone", "ipad"} {
+		if len(s) == len(apple) && strings.EqualFold(s, apple) {
+			return "ios"
+		}
 	}
 	return "other"
 }

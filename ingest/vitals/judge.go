@@ -46,7 +46,7 @@ func (v *Vitals) page(p *project, req *ingest.Request, b *schemas.Beacon, rule i
 	router := p.settings.Load().router
 	switch {
 	case b.Route != "":
-		g.route = router.route(b.Route)
+		g.route = router.name(b.Route)
 	case g.path != "":
 		g.route = router.route(g.path)
 	case req.Header != nil && b.Source != SourceSentry:
@@ -119,10 +119,10 @@ func (v *Vitals) judge(p *project, set *settings, b *schemas.Beacon, e *schemas.
 	} else if k == inp {
 		r.delta = e.Delta / specs[k].div
 	}
-	if e.NavigationURL != "" {
+	if e.NavigationURL != "" && (b.Route == "" || g.path != "" || nav == soft) {
 		// The page that was measured need not be the page that sends: a beacon
 		// may leave after the next route change.
-		if path := pathOf(e.NavigationURL); b.Route == "" && g.path == "" || g.path != "" && path != g.path || g.path == "" && nav == soft {
+		if path := pathOf(e.NavigationURL); path != g.path || g.path == "" {
 			r.route = set.router.route(path)
 		}
 	}

@@ -20,7 +20,10 @@ const UnknownRoute = "__unknown__"
 
 // router finds the template of a path: the project's own templates first,
 // then built-in folding. It does not change after it was made.
-type router struct{ root node }
+type router struct {
+	root  node
+	named *memo[string]
+}
 
 // node is one segment of the templates' trie. A fixed segment is preferred to
 // a parameter, a parameter to a wildcard, as routers in browsers do.
@@ -32,7 +35,7 @@ type node struct {
 }
 
 func newRouter(templates []string) *router {
-	r := &router{}
+	r := &router{named: newMemo[string](256)}
 	for _, t := range templates {
 		r.add(t)
 	}
@@ -107,6 +110,15 @@ func (r *router) route(s string) string {
 		}
 	}
 	return foldSegments(segments)
+}
+
+// name is the label of a client's own name of its page, as route: there are far
+// fewer of them than URLs, so they are remembered.
+func (r *router) name(s string) string {
+	if len(s) > 2*maxRoute {
+		return r.route(s)
+	}
+	return r.named.of(s, r.route)
 }
 
 // pathOf takes scheme, host, query, fragment and path parameters off a URL.

@@ -1,6 +1,7 @@
 package vitals
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -121,4 +122,24 @@ func FuzzRouteFolding(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A client's own names are remembered, and each is what it would be without.
+func TestNamesAreWhatRoutesAre(t *testing.T) {
+	r := newRouter([]string{"/product/:id", "/docs/*"})
+	for range 3 {
+		for i := range 2000 {
+			for _, format := range []string{"/product/%d", "/product/:id%d", "/docs/a/%d", "/user-%d/:id", "Screen %d", "/long" + strings.Repeat("/x", i%300) + "/%d"} {
+				name := fmt.Sprintf(format, i)
+				if got, want := r.name(name), r.route(name); got != want {
+					t.Fatalf("%q is %q, want %q", name, got, want)
+				}
+			}
+		}
+	}
+	for i := range r.named.places {
+		if kept := r.named.places[i].Load(); kept != nil && len(kept.text) > 2*maxRoute {
+			t.Fatalf("%d bytes of a name kept", len(kept.text))
+		}
+	}
 }

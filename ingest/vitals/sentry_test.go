@@ -324,6 +324,26 @@ func TestABeaconSupersedesSentrysValue(t *testing.T) {
 	}
 }
 
+// Beacons are noted once a second, and keep Sentry's values out for ten minutes all
+// the same: from the last of them, whichever of a second it was.
+func TestPrecedenceLastsFromTheLastBeacon(t *testing.T) {
+	for _, c := range []struct {
+		after time.Duration
+		want  float64
+	}{{10 * time.Minute, 1}, {10*time.Minute + 2*time.Second, 2}} {
+		h := newHarness(t, Config{})
+		h.beacon("/", one("LCP", 910, ""))
+		h.later(noteEvery - time.Millisecond)
+		h.beacon("/", one("LCP", 910, "last"))
+		h.later(c.after)
+		h.Record(h.req, &schemas.Beacon{URL: "/", Source: SourceSentry, Vitals: []schemas.Vital{one("LCP", 900, "")}})
+		h.later(time.Minute)
+		if n := h.sum("web_vitals_lcp_seconds") - 1; n != c.want {
+			t.Errorf("%v LCPs after %v, want %v", n, c.after, c.want)
+		}
+	}
+}
+
 func TestFromSentryCanBeSwitchedOff(t *testing.T) {
 	h := newHarness(t, Config{})
 	h.SetProjects([]Project{{Name: "shop"}})

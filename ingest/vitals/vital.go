@@ -66,21 +66,21 @@ var lcpBuckets = []float64{0.5, 0.8, 1, 1.25, 1.5, 1.75, 2, 2.25, 2.5, 2.75, 3, 
 // of the browsers' event timing; CLS has a zero bucket because many pages
 // never shift.
 var specs = [vitalCount]spec{
-	lcp: {"LCP", 1000, minute, 2.5, 4, keepMax, lcpBuckets},
+	lcp: {webNames[lcp], 1000, minute, 2.5, 4, keepMax, lcpBuckets},
 	inp: {
-		"INP", 1000, minute, 0.2, 0.5, keepLatest,
+		webNames[inp], 1000, minute, 0.2, 0.5, keepLatest,
 		[]float64{0.016, 0.024, 0.04, 0.056, 0.08, 0.104, 0.128, 0.152, 0.176, 0.2, 0.224, 0.256, 0.3, 0.4, 0.5, 0.75, 1, 2, 5, 60},
 	},
 	cls: {
-		"CLS", 1, 10, 0.1, 0.25, keepMax,
+		webNames[cls], 1, 10, 0.1, 0.25, keepMax,
 		[]float64{0, 0.001, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.125, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1, 2},
 	},
 	fcp: {
-		"FCP", 1000, minute, 1.8, 3, keepFirst,
+		webNames[fcp], 1000, minute, 1.8, 3, keepFirst,
 		[]float64{0.2, 0.4, 0.6, 0.8, 1, 1.2, 1.4, 1.6, 1.8, 2, 2.25, 2.5, 3, 3.5, 4, 5, 8, 15, 30, 60},
 	},
 	ttfb: {
-		"TTFB", 1000, minute, 0.8, 1.8, keepFirst,
+		webNames[ttfb], 1000, minute, 0.8, 1.8, keepFirst,
 		[]float64{0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.2, 1.5, 1.8, 2.5, 4, 8, 15, 30, 60},
 	},
 
@@ -168,8 +168,16 @@ var byName = func() map[string]vital {
 	return m
 }()
 
+// webNames are the names of the web vitals: most of what comes.
+var webNames = [webVitals]string{lcp: "LCP", inp: "INP", cls: "CLS", fcp: "FCP", ttfb: "TTFB"}
+
 // lookup finds a vital by its wire name, in any case.
 func lookup(name string) (vital, bool) {
+	for v := range webNames {
+		if webNames[v] == name {
+			return vital(v), true
+		}
+	}
 	if v, ok := byName[name]; ok {
 		return v, true
 	}
