@@ -23,7 +23,7 @@ func (a *app) endpoints(cfg *config.Config) []ingest.Endpoint {
 	for _, p := range cfg.Projects {
 		toSentry[p.Name] = p.Vitals.ToSentry
 	}
-	vitals := &beacon.Protocol{ToSentry: func(project string) bool { return toSentry[project] }}
+	vitals := &beacon.Protocol{ToSentry: func(project string) bool { return toSentry[project] }, Route: a.vitals.Route}
 	nothing, taken := ingest.Reply{Empty: true}, ingest.Reply{Status: http.StatusAccepted}
 	signal := func(name string, p *otlp.Protocol) ingest.Endpoint {
 		return ingest.Endpoint{

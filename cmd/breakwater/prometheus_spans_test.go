@@ -22,7 +22,7 @@ func TestBeaconsReachSentry(t *testing.T) {
 	defer up.Close()
 	g := newGateway(t, strings.Replace(oneProject, "vitals: {", "vitals: {to_sentry: true, ", 1)+
 		`    upstreams: [{name: sentry, type: sentry, dsn: "`+up.DSN("5")+`"}]`+"\nvitals: {settle: 1s}\n").start()
-	body := `{"url":"https://shop.example/product/42?token=secret","route":"/product/:id","release":"shop@1.4.2","trace_id":"0123456789abcdef0123456789abcdef","vitals":[` +
+	body := `{"url":"https://shop.example/product/42?token=secret","release":"shop@1.4.2","trace_id":"0123456789abcdef0123456789abcdef","vitals":[` +
 		`{"name":"LCP","value":1834.2,"id":"v6-1","navigationType":"navigate"},{"name":"CLS","value":0.04,"id":"v6-2","navigationType":"navigate"},{"name":"ttid","value":300,"id":"v6-3"}]}`
 	if status, answer := post(t, "http://"+g.public+"/api/1/vitals/?key="+testKey, body); status != http.StatusNoContent {
 		t.Fatalf("answered %d %s", status, answer)

@@ -18,6 +18,9 @@ type Protocol struct {
 	// ToSentry tells whether a project's beacons also go to its upstreams, as
 	// Sentry spans; nil means none do.
 	ToSentry func(project string) bool
+	// Route names the page an entry was measured on, for Sentry, "" when it is not
+	// known; nil takes the client's word.
+	Route func(project string, b *schemas.Beacon, v *schemas.Vital) string
 }
 
 var _ ingest.Protocol = (*Protocol)(nil)
@@ -73,7 +76,7 @@ func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader
 	made.Beacons = made.list[:]
 	batch := &made.Batch
 	if p.ToSentry != nil && req.Project != nil && !req.Canary && p.ToSentry(req.Project.Name) {
-		toSentry(batch, req, b)
+		p.toSentry(batch, req, b)
 	}
 	return batch, nil
 }

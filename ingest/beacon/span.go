@@ -12,8 +12,9 @@ import (
 	"breakwater/schemas"
 )
 
-// ops are the span ops under which Sentry knows the vitals its SDKs send as
-// standalone spans.
+// ops are the span ops under which Sentry's SDKs send LCP, CLS and INP as
+// standalone spans, and the like for FCP and TTFB, which they send with the page
+// load.
 var ops = map[string]string{
 	"LCP": "ui.webvital.lcp", "CLS": "ui.webvital.cls", "INP": "ui.interaction.click", "FCP": "ui.webvital.fcp", "TTFB": "ui.webvital.ttfb",
 }
@@ -42,7 +43,7 @@ type measurement struct {
 // standalone span items. Sentry has no notion of a vital that is reported again, so pages that
 // report every change should not use it. Ids are derived from the vital's own
 // id: a repeat has the same span id.
-func toSentry(batch *ingest.Batch, req *ingest.Request, b *schemas.Beacon) {
+func (p *Protocol) toSentry(batch *ingest.Batch, req *ingest.Request, b *schemas.Beacon) {
 	batch.Header = schemas.EmptyHeader()
 	batch.Header.SetString("sent_at", req.ReceivedAt.UTC().Format(time.RFC3339Nano))
 	for i := range b.Vitals {
@@ -52,7 +53,11 @@ func toSentry(batch *ingest.Batch, req *ingest.Request, b *schemas.Beacon) {
 		if !ok || !believable(v, name) {
 			continue
 		}
-		payload, err := json.Marshal(span(req, b, v, name, op))
+		route := b.Route
+		if p.Route != nil {
+			route = p.Route(req.Project.Name, b, v)
+		}
+		payload, err := json.Marshal(span(req, b, v, name, op, route))
 		if err != nil {
 			continue // not a number JSON can hold
 		}
@@ -72,7 +77,7 @@ func believable(v *schemas.Vital, name string) bool {
 	return v.HasValue && v.Value >= 0 && v.Value <= limit && (v.Value > 0 || name != "LCP") && v.NavigationType != "soft-navigation"
 }
 
-func span(req *ingest.Request, b *schemas.Beacon, v *schemas.Vital, name, op string) standalone {
+func span(req *ingest.Request, b *schemas.Beacon, v *schemas.Vital, name, op, route string) standalone {
 	seed := v.ID
 	if seed == "" {
 		seed = fmt.Sprint(req.ID, req.ReceivedAt.UnixNano(), v.Value)
@@ -80,12 +85,12 @@ func span(req *ingest.Request, b *schemas.Beacon, v *schemas.Vital, name, op str
 	sum := sha256.Sum256([]byte(req.Project.Name + "\x00" + name + "\x00" + seed))
 	s := standalone{
 		SpanID: hex.EncodeToString(sum[:8]), TraceID: b.TraceID, Op: op, Origin: "auto.http.browser." + strings.ToLower(name),
-		Description: first(b.Route, "<unknown>"), Timestamp: float64(req.ReceivedAt.UnixMicro()) / 1e6, Status: "ok",
+		Description: first(route, "<unknown>"), Timestamp: float64(req.ReceivedAt.UnixMicro()) / 1e6, Status: "ok",
 		Measurements: map[string]measurement{strings.ToLower(name): {v.Value, "millisecond"}},
 		Data: map[string]string{
 			"sentry.op": op, "sentry.origin": "auto.http.browser." + strings.ToLower(name),
 			"release": first(b.Release, req.Project.Release.Default), "environment": first(b.Environment, req.Project.Release.Environment, "production"),
-			"transaction": b.Route, "user_agent.original": req.UserAgent, "browser.navigation.type": v.NavigationType,
+			"transaction": route, "user_agent.original": req.UserAgent, "browser.navigation.type": v.NavigationType,
 		},
 	}
 	if s.TraceID == "" {

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"breakwater/ingest"
+	"breakwater/schemas"
 )
 
 // Bounds of a route label: longer paths are cut, not refused.
@@ -119,6 +120,21 @@ func (r *router) name(s string) string {
 		return r.route(s)
 	}
 	return r.named.of(s, r.route)
+}
+
+// Route is the label of the page that an entry of a beacon was measured on, as
+// the histograms choose it, "" when the beacon names none.
+func (v *Vitals) Route(project string, b *schemas.Beacon, e *schemas.Vital) string {
+	page, measured := pathOf(b.URL), pathOf(e.NavigationURL)
+	if named := b.Route; named != "" && (measured == "" || page == "" || page == measured) {
+		page = named
+	} else if measured != "" {
+		page = measured
+	}
+	if page == "" {
+		return ""
+	}
+	return v.project(project).settings.Load().router.route(page)
 }
 
 // pathOf takes scheme, host, query, fragment and path parameters off a URL.

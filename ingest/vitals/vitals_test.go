@@ -244,6 +244,9 @@ func TestRouteOfTheMeasuredPage(t *testing.T) {
 				}
 				return
 			}
+			if got := h.Route("shop", &c.b, &c.e); c.referer == "" && got != strings.TrimPrefix(c.want, UnknownRoute) {
+				t.Errorf("Sentry is told %q", got)
+			}
 			if n := h.sum("web_vitals_lcp_seconds", "route", c.want); n != 1 {
 				t.Errorf("not under %q but %q", c.want, label(h.series("web_vitals_lcp_seconds")[0], "route"))
 			}
