@@ -39,6 +39,9 @@ so that what disturbs the machine disturbs both; believe the ratios, not the rat
             last is delivered, so it is what accepting and delivering cost together
   unsent    of an open loop: requests that were due while no connection was free
 
+The row "handler that only answers" is the empty handler with the gateway's answer to a
+beacon, 204 and five headers: it knows no key, reads no JSON and counts nothing.
+
 Generator, server and recording upstream are three processes on the same cores: the second table
 says who had them during a load. In the rows "delivery held back" the upstream is paused while
 requests come, and all is delivered afterwards: "of floor" there is what answers after fsync reach
@@ -123,6 +126,10 @@ func (b *benchCmd) run() (*benchReport, error) {
 			ours.floor = bare[kind]
 		}
 		report.Cells = append(report.Cells, refCell, ours)
+		if kind == "beacon" {
+			theirs.path = answerPath
+			report.Cells = append(report.Cells, &cell{Name: "handler that only answers, beacon", addr: refAddr, pid: ref.pid(), tmpl: theirs.template(refAddr), ref: refCell})
+		}
 		if ours.floor != nil {
 			held := &cell{Name: ours.Name + ", delivery held back", addr: ours.addr, pid: ours.pid, up: ours.up, tmpl: ours.tmpl, ref: refCell, floor: ours.floor}
 			held.before = func() error { return gw.hold(0, true) }

@@ -42,7 +42,11 @@ type refCmd struct {
 	Listen string `help:"Address to listen on." default:"127.0.0.1:9091"`
 }
 
-// Run serves the reference: it reads the body and answers 200 {}.
+// answerPath is where the reference answers as a gateway answers a beacon.
+const answerPath = "/answer"
+
+// Run serves the reference: it reads the body and answers 200 {}, at answerPath
+// 204 with what a browser of another origin must be told.
 func (r *refCmd) Run() error {
 	l, err := net.Listen("tcp", r.Listen)
 	if err != nil {
@@ -50,7 +54,15 @@ func (r *refCmd) Run() error {
 	}
 	srv := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		w.Header().Set("Content-Type", "application/json")
+		h := w.Header()
+		if r.URL.Path == answerPath {
+			h["Access-Control-Allow-Origin"], h["Vary"] = r.Header["Origin"], []string{"Origin"}
+			h["Access-Control-Allow-Credentials"], h["Cross-Origin-Resource-Policy"] = []string{"true"}, []string{"cross-origin"}
+			h["Access-Control-Expose-Headers"] = []string{"x-sentry-error, x-sentry-rate-limits, retry-after"}
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		h.Set("Content-Type", "application/json")
 		_, _ = w.Write([]byte(`{}`))
 	})}
 	return srv.Serve(l)
