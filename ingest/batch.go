@@ -36,6 +36,9 @@ type Batch struct {
 	// door is about to answer with, nil for success; what Conclude returns is
 	// answered instead. It may set Reply.
 	Conclude func(b *Batch, err error) error
+	// Done, when there is one, is called when the answer is written and nobody reads
+	// the batch and its beacons any more: a protocol may use their memory again.
+	Done func()
 	// Claims are the ids that the request was given before it was decided on.
 	Claims []ItemClaim
 

@@ -23,6 +23,9 @@ func (d *door) handler(ep *Endpoint) echo.HandlerFunc {
 		}
 		req := d.newRequest(c, v, ep)
 		batch, err := d.receive(c, req, ep)
+		if batch != nil && batch.Done != nil {
+			defer batch.Done()
+		}
 		if req.Project != nil {
 			v.project = req.Project.Name
 		}

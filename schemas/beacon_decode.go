@@ -66,8 +66,20 @@ var (
 // goccy/go-json: as much time, 11 allocations, and no word for lone
 // metrics, forms and bad neighbours.
 func DecodeBeacon(body []byte, contentType string, query url.Values) (*Beacon, []Rejected, error) {
-	made := &madeBeacon{Beacon: Beacon{Source: "beacon"}}
-	d := beaconDecoder{b: &made.Beacon, room: made.room[:0]}
+	return new(BeaconRoom).Decode(body, contentType, query)
+}
+
+// BeaconRoom is memory for a beacon of one entry, as most are; longer ones make
+// their own. The zero value is ready.
+type BeaconRoom struct {
+	beacon Beacon
+	one    [1]Vital
+}
+
+// Decode is DecodeBeacon; the beacon is gone with the next one.
+func (r *BeaconRoom) Decode(body []byte, contentType string, query url.Values) (*Beacon, []Rejected, error) {
+	*r = BeaconRoom{beacon: Beacon{Source: "beacon"}}
+	d := beaconDecoder{b: &r.beacon, room: r.one[:0]}
 	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
 	switch {
 	case len(body) == 0:
@@ -102,12 +114,6 @@ func whyInvalid(raw []byte, what string) error {
 		return fmt.Errorf("reading %s: %w", what, err)
 	}
 	return fmt.Errorf("reading %s: %w", what, ErrTrailing)
-}
-
-// madeBeacon has room for the one entry that most beacons hold.
-type madeBeacon struct {
-	Beacon
-	room [1]Vital
 }
 
 // beaconDecoder makes one beacon. Of JSON it is the checker, too.

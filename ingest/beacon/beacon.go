@@ -29,38 +29,58 @@ var _ ingest.Protocol = (*Protocol)(nil)
 // one by one; a body of the largest size could hold tens of thousands.
 const maxRejected = 1000
 
-// buffers hold a body while it is decoded, up to maxPooled bytes each.
-var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+// decoding is what one beacon needs, to be used for the next one: its body, what
+// it says, and a batch for it.
+type decoding struct {
+	body  bytes.Buffer
+	room  schemas.BeaconRoom
+	list  [1]*schemas.Beacon
+	batch ingest.Batch
+	done  func() // giveBack, made once
+}
 
+var decodings = sync.Pool{New: func() any { return new(decoding) }}
+
+// maxPooled bounds the body that is kept for the next one, in bytes.
 const maxPooled = 64 << 10
 
-// batchOfOne is a batch with room for its one beacon.
-type batchOfOne struct {
-	ingest.Batch
-	list [1]*schemas.Beacon
+func (d *decoding) giveBack() {
+	if d.body.Cap() <= maxPooled {
+		d.body.Reset()
+		d.list, d.batch = [1]*schemas.Beacon{}, ingest.Batch{}
+		decodings.Put(d)
+	}
 }
 
 // Decode reads one beacon. Errors: ingest.RejectEmpty, RejectDepth, RejectJSON,
 // RejectNothingUsable, and what reading the body fails with.
 func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader) (*ingest.Batch, error) {
-	buf := buffers.Get().(*bytes.Buffer)
-	defer func() {
-		if buf.Cap() <= maxPooled {
-			buf.Reset()
-			buffers.Put(buf)
-		}
-	}()
-	if _, err := buf.ReadFrom(body); err != nil {
-		return nil, fmt.Errorf("reading a beacon: %w", err)
+	d := decodings.Get().(*decoding)
+	if err := p.decode(d, req, body); err != nil {
+		d.giveBack()
+		return nil, err
 	}
-	b, rejected, err := schemas.DecodeBeacon(buf.Bytes(), req.Header.Get("Content-Type"), url.Values(req.Query))
+	if len(d.batch.Items) == 0 { // measurements only: nobody has them any more when the answer is written
+		if d.done == nil {
+			d.done = d.giveBack
+		}
+		d.batch.Done = d.done
+	}
+	return &d.batch, nil
+}
+
+func (p *Protocol) decode(d *decoding, req *ingest.Request, body io.Reader) error {
+	if _, err := d.body.ReadFrom(body); err != nil {
+		return fmt.Errorf("reading a beacon: %w", err)
+	}
+	b, rejected, err := d.room.Decode(d.body.Bytes(), req.Header.Get("Content-Type"), url.Values(req.Query))
 	switch {
 	case errors.Is(err, schemas.ErrBeaconEmpty):
-		return nil, ingest.RejectEmpty.With(err)
+		return ingest.RejectEmpty.With(err)
 	case errors.Is(err, schemas.ErrBeaconDepth):
-		return nil, ingest.RejectDepth.With(err)
+		return ingest.RejectDepth.With(err)
 	case err != nil:
-		return nil, ingest.RejectJSON.Because("a beacon is a JSON object, an array of them, or a form").With(err)
+		return ingest.RejectJSON.Because("a beacon is a JSON object, an array of them, or a form").With(err)
 	}
 	for i, r := range rejected {
 		if i == maxRejected {
@@ -69,14 +89,13 @@ func (p *Protocol) Decode(_ context.Context, req *ingest.Request, body io.Reader
 		b.Vitals = append(b.Vitals, schemas.Vital{Name: r.Name, Rejected: r.Reason})
 	}
 	if len(b.Vitals) == 0 {
-		return nil, ingest.RejectNothingUsable
+		return ingest.RejectNothingUsable
 	}
 	b.Source = "beacon"
-	made := &batchOfOne{list: [1]*schemas.Beacon{b}}
-	made.Beacons = made.list[:]
-	batch := &made.Batch
+	d.list[0] = b
+	d.batch.Beacons = d.list[:]
 	if p.ToSentry != nil && req.Project != nil && !req.Canary && p.ToSentry(req.Project.Name) {
-		p.toSentry(batch, req, b)
+		p.toSentry(&d.batch, req, b)
 	}
-	return batch, nil
+	return nil
 }
