@@ -181,10 +181,12 @@ func (h *Health) aggregates(b *ingest.Batch, it *ingest.Item) {
 	list, _ := o.Get("aggregates")
 	read := 0
 	for el := range schemas.Elements(list) {
-		if read++; read > maxAggregates {
-			break
+		if read++; read <= maxAggregates {
+			h.aggregate(p.Name, env, release, el, shift, now)
 		}
-		h.aggregate(p.Name, env, release, el, shift, now)
+	}
+	if over := read - maxAggregates; over > 0 {
+		h.m.ignored.WithLabelValues(p.Name, "invalid").Add(float64(over))
 	}
 }
 

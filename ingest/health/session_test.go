@@ -81,6 +81,16 @@ func TestAggregatesAddTheirNumbers(t *testing.T) {
 	h.expect(map[string]float64{started: 40, crashed: 2})
 }
 
+func TestAggregatesBeyondTheBoundAreIgnoredAndCounted(t *testing.T) {
+	h := newHarness(t, Config{})
+	entries := strings.Repeat(`{"started":"2026-11-23T21:45:00Z","exited":1},`, maxAggregates+2)
+	h.item("sessions", "", `{"aggregates":[`+strings.TrimSuffix(entries, ",")+`],"attrs":{"release":"api@1"}}`)
+	h.expect(map[string]float64{started: maxAggregates, exited: maxAggregates})
+	if n := h.sum("release_sessions_ignored_total", "reason", "invalid"); n != 2 {
+		t.Errorf("%v entries ignored, want 2", n)
+	}
+}
+
 func TestCapturedSessions(t *testing.T) {
 	for name, want := range map[string]map[string]float64{
 		"session-page":  {started: 1, errored: 1, crashed: 0, exited: 0},

@@ -40,7 +40,7 @@ const maxUserAgent = 512
 // browsers call themselves, in lower case.
 var crawlers = []string{
 	"mediapartners-google", "adsbot-google", "feedfetcher-google", "googleother", "google-inspectiontool", "bingpreview",
-	"yahoo! slurp", "sogou", "facebookexternalhit", "facebookcatalog", "ia_archiver", "calypso appcrawler", "pingdom",
+	"yahoo! slurp", "sogou", "facebookexternalhit", "facebookcatalog", "meta-externalagent", "ia_archiver", "calypso appcrawler", "pingdom",
 	"aws security scanner", "hubspot crawler", "better uptime", "statuscake", "datadogsynthetics", "gtmetrix", "ptst/",
 	"headlesschrome", "headless chrome", "phantomjs", "puppeteer", "playwright", "lighthouse",
 }
@@ -64,7 +64,7 @@ func isCrawler(ua string) bool {
 			if rest = rest[i+len(suffix):]; phone {
 				continue
 			}
-			if rest == "" || strings.IndexByte("/ ;)+,", rest[0]) >= 0 {
+			if rest == "" || strings.IndexByte("/ ;)+,-", rest[0]) >= 0 {
 				return true
 			}
 		}

@@ -40,7 +40,8 @@
 // A graceful stop writes waiting and observed ids to a snapshot (SaveFile)
 // which the next start loads: nothing is lost or doubled. kill -9 loses the
 // page views that were still settling: at most the reports of the last Settle
-// (60 s), SettleMax for a page that keeps reporting. Like all of a process's
+// (60 s), SettleMax for a page that keeps reporting. It also forgets which ids
+// were observed: a report that comes for one after that counts again. Like all of a process's
 // counters, the histograms themselves start again from zero; Prometheus
 // expects that.
 //

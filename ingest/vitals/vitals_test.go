@@ -273,6 +273,7 @@ func TestDevicesAndTraffic(t *testing.T) {
 		{"headless by hint", chrome, map[string]string{"Sec-CH-UA": `"HeadlessChrome";v="156"`}, "desktop", "bot"},
 		{"Lighthouse", chrome + " Chrome-Lighthouse", nil, "desktop", "bot"},
 		{"some spider", "Mozilla/5.0 (compatible; SemrushBot/7~bl; +http://www.semrush.com/bot.html)", nil, "", "bot"},
+		{"a crawler with a hyphen", "Mozilla/5.0 (X11; Linux x86_64; Storebot-Google/1.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36", nil, "desktop", "bot"},
 		{"robotics company", "Mozilla/5.0 (X11; Linux x86_64) RoboticsBrowser/1.0 Safari/537.36", nil, "desktop", "human"},
 		{"a phone named Cubot", "Mozilla/5.0 (Linux; Android 8.1.0; CUBOT X18 Plus) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/100.0 Mobile Safari/537.36", nil, "mobile", "human"},
 		{"curl", "curl/8.5.0", nil, "other", "suspect"},
