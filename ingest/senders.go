@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"net/netip"
@@ -36,6 +37,7 @@ type sender struct {
 	peer   netip.Addr // the other end; invalid for a unix socket
 	crowd  *crowd     // nil until it is served, and without a bound
 	idle   atomic.Bool
+	multi  bool // HTTP/2, which sends several requests at a time; known before the first
 
 	// Under crowd.mu.
 	before, behind *sender
@@ -90,7 +92,8 @@ func senderUnder(ctx context.Context) *sender {
 }
 
 // Read notices when a connection that rested between two requests begins to
-// send the next one: net/http says so only when it has read the header.
+// send the next one: net/http says so only when it has read the header. What
+// HTTP/2 sends need be no request: there net/http's word counts.
 func (c *sender) Read(p []byte) (int, error) {
 	n, err := c.patient.Read(p)
 	if n > 0 && c.idle.Load() {
@@ -101,8 +104,8 @@ func (c *sender) Read(p []byte) (int, error) {
 }
 
 // cutOff ends reading, whatever deadlines net/http sets between a request's
-// header and its body: who sends a body is answered 408, who sends a header is not
-// answered.
+// header and its body: who sends a body is answered 408, who sends a header, or
+// HTTP/2, is not answered.
 func (c *sender) cutOff() { c.reading.end() }
 
 // open is told of a new connection, which begins to send.
@@ -122,10 +125,15 @@ func (s *senders) open(c *sender) {
 
 // closed is told of the end of a connection.
 func (s *senders) closed(c *sender) {
-	c.arrived()
 	if c.crowd == nil {
 		return
 	}
+	c.crowd.mu.Lock()
+	c.gone = true // also for who reads the rest of a body now
+	if c.sending {
+		c.crowd.leave(c)
+	}
+	c.crowd.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.crowd.conns--; c.crowd.conns == 0 {
@@ -168,9 +176,20 @@ func (w *crowd) enter(c *sender, most int) *sender {
 	return slowest
 }
 
-// arrived says that the request is here, or that there will be none.
+// arrived says that a request is here.
 func (c *sender) arrived() {
-	if c == nil || c.crowd == nil {
+	if c == nil {
+		return
+	}
+	c.rest()
+	if c.multi { // others may be on their way, and it is not slow
+		c.begin()
+	}
+}
+
+// rest says that no request is on its way.
+func (c *sender) rest() {
+	if c.crowd == nil {
 		return
 	}
 	c.crowd.mu.Lock()
@@ -214,9 +233,16 @@ func (s *Server) connState(conn net.Conn, state http.ConnState) {
 			s.senders.open(c)
 			c.begin()
 		}
+	case http.StateActive:
+		if t, ok := conn.(*tls.Conn); ok && !c.multi {
+			c.multi = t.ConnectionState().NegotiatedProtocol == "h2"
+		}
+		if c.multi {
+			c.begin()
+		}
 	case http.StateIdle:
-		c.arrived()
-		c.idle.Store(true)
+		c.rest()
+		c.idle.Store(!c.multi)
 	case http.StateClosed, http.StateHijacked:
 		s.senders.closed(c)
 	}
