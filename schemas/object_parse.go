@@ -23,9 +23,10 @@ func ParseObject(raw []byte) (*Object, error) {
 	c := checker{text: raw}
 	if i := skipSpace(raw, 0); c.at(i) == '{' {
 		i = c.object(i, func(start, nameEnd, value int) int {
+			escaped := c.escape > start // before the value may have one
 			end := c.value(value)
 			if end >= 0 {
-				o.add(start, nameEnd, value, end)
+				o.add(start, nameEnd, value, end, escaped)
 			}
 			return end
 		})
@@ -61,13 +62,13 @@ func whyNoObject(raw []byte) error {
 }
 
 // add notes a member by the offsets of its name, with the quotes, and its value.
-func (o *Object) add(start, nameEnd, value, end int) {
+func (o *Object) add(start, nameEnd, value, end int, escaped bool) {
 	if n := len(o.members); n == cap(o.members) { // events have between ten and twenty
 		o.members = slices.Grow(o.members, max(3*n, 8))
 	}
 	o.members = append(o.members, member{
 		start: int32(start), nameEnd: int32(nameEnd), value: int32(value), end: int32(end),
-		escaped: bytes.IndexByte(o.raw[start:nameEnd], '\\') >= 0,
+		escaped: escaped,
 	})
 }
 
@@ -83,7 +84,7 @@ func ViewObject(raw []byte) (o *Object, ok bool) {
 	o.members = o.inline[:0]
 	i++
 	for m, next := scanMember(raw, i); next > 0; m, next = scanMember(raw, i) {
-		o.add(m.start, m.nameEnd, m.value, m.end)
+		o.add(m.start, m.nameEnd, m.value, m.end, bytes.IndexByte(raw[m.start:m.nameEnd], '\\') >= 0)
 		i = next
 	}
 	i = skipSpace(raw, i)
