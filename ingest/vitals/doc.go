@@ -16,7 +16,9 @@
 // one id: their maximum is final in any order. INP can fall (beyond 50
 // interactions it is a 98th percentile): its latest report counts, by the
 // client's send time when it has one, else by the chain of value and delta,
-// else by arrival. FCP and TTFB do not change: the first report counts. The
+// else by arrival. In a chain the same step twice is a repeat, since retries look
+// like that: an INP that goes 104, 200, 104, 200 ms before it settles counts as
+// 104. FCP and TTFB do not change: the first report counts. The
 // mobile measurements are final when they are sent and are observed at once.
 //
 // The table of waiting ids is bounded (MaxPending). When it is full the one
