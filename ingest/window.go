@@ -17,11 +17,12 @@ const zstdWindow = 8 << 20
 // Decoders of brotli and zstd hold a window as large as the body says. A crowd
 // of bombs must not cost a crowd of windows, so there are only so many places
 // for decoders at a time: two for windows up to 4 MiB, which is what encoders
-// ask for by default, and one for zstd's larger ones. Brotli's larger ones, up
+// ask for by default, two more where the body has arrived whole, so that it does not
+// wait behind senders who take their time, and one for zstd's larger ones. Brotli's larger ones, up
 // to 16 MiB, are refused: its decoder fills the whole window before it hands out
 // a byte, and no SDK or Relay asks for them. gzip and deflate, which most SDKs
 // use, have 32 KiB and need no place.
-var places = [2]place{newPlace(2), newPlace(1)}
+var places = [3]place{newPlace(2), newPlace(1), newPlace(2)}
 
 // smallWindow is the largest window of the first kind of places, in bytes.
 const smallWindow = 4 << 20
@@ -41,17 +42,20 @@ func newPlace(seats int) place {
 	return place{make(chan struct{}, seats), new(sync.Pool), new(sync.Pool)}
 }
 
-// takePlace waits for a place, once the first bytes have arrived: whoever sends
-// nothing holds none, and a body that came whole does not wait for the network
-// while it has one. The error is RejectOverload, or RejectCompression.
+// takePlace waits for a place, once the first 16 KiB have arrived: whoever sends
+// nothing holds none. A body that came whole, which small ones do, has a place where
+// nobody waits for the network. The error is RejectOverload, or
+// RejectCompression.
 func (c *codec) takePlace() error {
-	head, _ := c.in.Peek(c.in.Size()) // what is missing the decoder will miss, too
+	head, end := c.in.Peek(c.in.Size()) // what is missing the decoder will miss, too
 	p := &places[0]
-	if windowOf(c.kind, head) > smallWindow {
-		if c.kind == brotlied {
-			return RejectCompression.Because("a brotli window above 4 MiB")
-		}
+	switch large := windowOf(c.kind, head) > smallWindow; {
+	case large && c.kind == brotlied:
+		return RejectCompression.Because("a brotli window above 4 MiB")
+	case large:
 		p = &places[1]
+	case errors.Is(end, io.EOF):
+		p = &places[2]
 	}
 	select {
 	case p.seats <- struct{}{}:

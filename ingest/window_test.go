@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/zstd"
@@ -73,7 +75,7 @@ func TestPlacesAreRationed(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		old := places
-		places = [2]place{newPlace(2), newPlace(1)}
+		places = [3]place{newPlace(2), newPlace(1), newPlace(2)}
 		defer func() { places = old }()
 		if _, err := openCodec(brotlied, bytes.NewReader(brotliStream(24))); err == nil || AsRejection(err).Reason != RejectCompression.Reason {
 			t.Errorf("a window of 16 MiB: %v", err)
@@ -105,6 +107,31 @@ func TestPlacesAreRationed(t *testing.T) {
 				t.Errorf("%q %v", text, err)
 			}
 			again.release()
+		}
+		// A body that is still coming in sits elsewhere than one that came whole.
+		long := make([]byte, 64<<10)
+		rand.NewChaCha8([32]byte{1}).Read(long)
+		var packed bytes.Buffer
+		w := brotli.NewWriterOptions(&packed, brotli.WriterOptions{Quality: 1, LGWin: 22})
+		_, _ = w.Write(long)
+		_ = w.Close()
+		for range 2 {
+			slow, err := openCodec(brotlied, bytes.NewReader(packed.Bytes()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer slow.release()
+		}
+		if _, err := openCodec(brotlied, bytes.NewReader(packed.Bytes())); !errors.Is(err, RejectOverload) {
+			t.Errorf("a third long one: %v", err)
+		}
+		for kind, stream := range map[encoding][]byte{brotlied: brotliStream(22), zstded: zstdStream(1 << 20)} {
+			begin := time.Now()
+			whole, err := openCodec(kind, bytes.NewReader(stream))
+			if err != nil || time.Since(begin) > 0 {
+				t.Fatalf("a short one waited %s behind long ones: %v", time.Since(begin), err)
+			}
+			whole.release()
 		}
 	})
 }
