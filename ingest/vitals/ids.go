@@ -64,13 +64,24 @@ func newIDs(n int) *ids {
 
 func (t *ids) segment(k key) *segment { return &t.segments[k.high>>(64-segmentBits)] }
 
+// start is where the search for an id begins in its segment.
+func (s *segment) start(k key) uint64 {
+	line, _ := bits.Mul64(k.high<<segmentBits, uint64(len(s.slots)))
+	return line &^ (lineSlots - 1)
+}
+
+// peek reads the line of an id, for nothing but to have it at hand.
+func (t *ids) peek(k key) uint32 {
+	s := t.segment(k)
+	return s.slots[s.start(k)].state
+}
+
 // find is the slot of an id. Where there is none, it is the slot to put it in: the
 // first one on the way that holds nothing, or nothing any more. Segments are never
 // full, but at first they have no slots: nil.
 func (t *ids) find(s *segment, k key) (found, room *slot) {
 	n := uint64(len(s.slots))
-	line, _ := bits.Mul64(k.high<<segmentBits, n)
-	for i := line &^ (lineSlots - 1); n > 0; i++ {
+	for i := s.start(k); n > 0; i++ {
 		if i == n {
 			i = 0
 		}

@@ -65,13 +65,14 @@ type links struct{ prev, next uint32 }
 // table holds the waiting entries and remembers the observed ones. The caller
 // locks. The memory of the most entries that waited is kept until none does.
 type table struct {
-	base    time.Time
-	ids     *ids
-	waiting int
-	chunks  [][]entry
-	freed   []uint32 // numbers of entries to use again
-	labels  interned
-	steps   stepStore
+	base     time.Time
+	ids      *ids
+	waiting  int
+	chunks   [][]entry
+	freed    []uint32 // numbers of entries to use again
+	labels   interned
+	steps    stepStore
+	expected uint32 // what expect read, which is for nothing else
 }
 
 // chunk is how many entries are made at a time.
@@ -203,6 +204,14 @@ func (t *table) due(now time.Time, settle, settleMax time.Duration, out []observ
 		t.clear()
 	}
 	return out
+}
+
+// expect reads what quietest will need before put reads what it needs, so that the
+// processor fetches both from memory at once instead of one after the other.
+func (t *table) expect() {
+	if n := t.at(0).quiet.next; n != 0 {
+		t.expected = t.ids.peek(t.at(n).key)
+	}
 }
 
 // quietest takes out the entry that has been quiet longest, if there is one.

@@ -266,6 +266,9 @@ func (v *Vitals) settle(r *report, id string, now time.Time, early []observation
 		}
 		return append(early, r.observation)
 	}
+	if v.table.waiting >= v.cfg.MaxPending {
+		v.table.expect()
+	}
 	if v.table.put(r, now) {
 		r.project.late[r.vital].Inc()
 		return early
