@@ -128,3 +128,44 @@ func TestIDsAreWhatAMapWouldBe(t *testing.T) {
 		})
 	})
 }
+
+// TestIDsOfASteadyFlow lets a hundred times as many ids through as are remembered: the
+// newest of them are, and the memory stays.
+func TestIDsOfASteadyFlow(t *testing.T) {
+	const wait, remembered, all = 1000, 1 << 13, 1_000_000
+	table := newIDs(remembered)
+	size := func() (slots int) {
+		for i := range table.segments {
+			slots += len(table.segments[i].slots)
+		}
+		return slots
+	}
+	half := 0
+	for i := range uint64(all) {
+		table.put(hashed(i)).wait(uint32(i))
+		if i < wait {
+			continue
+		}
+		s := table.get(hashed(i - wait))
+		if n, ok := s.waiting(); !ok || n != uint32(i-wait) {
+			t.Fatalf("%d waits as %d (%v)", i-wait, n, ok)
+		}
+		table.observe(s)
+		if i == all/2 {
+			half = size()
+		}
+		if i > 2*remembered && (i%7919 == 0 || i == all-1) {
+			for n := i - wait - remembered + 1; n <= i-wait; n++ {
+				if s := table.get(hashed(n)); s == nil || !table.observed(s) {
+					t.Fatalf("%d is forgotten after %d", n, i)
+				}
+			}
+			if s := table.get(hashed(i - wait - 2*remembered)); s != nil && table.observed(s) {
+				t.Fatalf("twice as old as must be, and remembered after %d", i)
+			}
+		}
+	}
+	if got := size(); got > half*5/4 || got > 3*(wait+remembered*9/8) {
+		t.Errorf("%d slots after %d ids, %d after half of them", got, all, half)
+	}
+}

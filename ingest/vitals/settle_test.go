@@ -310,31 +310,6 @@ func TestSnapshotFromAClockThatWasAhead(t *testing.T) {
 	}
 }
 
-func TestBrokenSnapshotIsPutAside(t *testing.T) {
-	var good bytes.Buffer
-	a := newHarness(t, Config{})
-	a.beacon("/p", one("LCP", 5000, "p"))
-	if err := a.Save(&good); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "vitals.json")
-	if err := os.WriteFile(path, good.Bytes()[:good.Len()-9], 0o600); err != nil {
-		t.Fatal(err)
-	}
-	b := newHarness(t, Config{})
-	if err := b.LoadFile(path); err == nil {
-		t.Error("a cut snapshot was taken for a whole one")
-	}
-	if _, err := os.Stat(path + ".broken"); err != nil {
-		t.Errorf("it was not put aside: %v", err)
-	}
-	b.beacon("/p", one("LCP", 5000, "p"))
-	b.Flush()
-	if n := b.sum("web_vitals_lcp_seconds"); n != 1 {
-		t.Errorf("%v observations after the broken snapshot, want 1", n)
-	}
-}
-
 // What waits to settle keeps nothing of the body it came in: a stranger's
 // beacons of 60 KB must not be held for a minute by a word of theirs.
 func TestWaitingKeepsNoBodies(t *testing.T) {
@@ -359,25 +334,4 @@ func TestWaitingKeepsNoBodies(t *testing.T) {
 		t.Errorf("%d waiting entries hold %d MiB", h.Pending(), got>>20)
 	}
 	runtime.KeepAlive(h)
-}
-
-// What validation lets in can be loaded again, down to the smallest value; what
-// it would not have let in cannot come by a snapshot.
-func TestSnapshotsAreValidated(t *testing.T) {
-	a := newHarness(t, Config{})
-	a.beacon("/p", one("LCP", 5e-324, "least"), one("INP", 0, "none"))
-	a.beacon("/p", one("FCP", 60_000, "most"), one("CLS", 10, "most"))
-	var saved bytes.Buffer
-	if err := a.Save(&saved); err != nil {
-		t.Fatal(err)
-	}
-	b := newHarness(t, Config{})
-	if err := b.Load(bytes.NewReader(saved.Bytes())); err != nil || b.Pending() != 4 {
-		t.Errorf("%d of 4 waiting: %v", b.Pending(), err)
-	}
-	wrong := bytes.Replace(saved.Bytes(), []byte(`"value":60`), []byte(`"value":60.5`), 1)
-	c := newHarness(t, Config{})
-	if err := c.Load(bytes.NewReader(wrong)); err == nil || c.Pending() != 0 {
-		t.Errorf("a value over the limit was loaded: %d waiting", c.Pending())
-	}
 }
