@@ -43,7 +43,7 @@ func (f *Filter) Name() string { return "filter" }
 // as the reason, and with them what cannot live without them. It never returns
 // an error.
 func (f *Filter) Apply(b *ingest.Batch) error {
-	if b.Request.Project == nil {
+	if b.Request.Project == nil || len(b.Items) == 0 {
 		return nil
 	}
 	r := (*f.projects.Load())[b.Request.Project.Name]

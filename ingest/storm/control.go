@@ -121,7 +121,7 @@ func (c *Control) Name() string { return "storm" }
 // directive and blocked host. Other items are not touched. It never returns an error.
 func (c *Control) Apply(b *ingest.Batch) error {
 	req := b.Request
-	if req.Project == nil {
+	if req.Project == nil || len(b.Items) == 0 {
 		return nil
 	}
 	p := c.projects()[req.Project.Name]
