@@ -24,11 +24,18 @@ var (
 // cors decorates the answer before anything can fail. Without these headers a
 // browser hides the status and the limits from the SDK, which then takes an
 // answer for a dead network and sends again and again.
+//
+// No page can read what is answered to a request in mode no-cors, as most of
+// sendBeacon's are (Fetch: "opaque filtered response"). Such an answer names the
+// origin it allows, as every one does, but exposes nothing.
 func cors(c echo.Context) {
-	h := c.Response().Header()
+	v, h := visitOf(c), c.Response().Header()
+	v.opaque = headerOf(c.Request().Header, "Sec-Fetch-Mode") == "no-cors"
 	h["Access-Control-Allow-Origin"] = corsAny
-	h["Access-Control-Expose-Headers"] = corsExpose
 	h["Cross-Origin-Resource-Policy"] = corsPolicy
+	if !v.opaque {
+		h["Access-Control-Expose-Headers"] = corsExpose
+	}
 }
 
 // preflight answers OPTIONS on a known route: no authentication, no look at
@@ -38,7 +45,7 @@ func (d *door) preflight(ep *Endpoint) echo.HandlerFunc {
 		visitOf(c).endpoint = ep.Name
 		h, r := c.Response().Header(), c.Request()
 		if ep.Credentials {
-			echoOrigin(h, r)
+			echoOrigin(h, r, false)
 		}
 		h["Access-Control-Allow-Methods"] = corsMethods
 		h["Access-Control-Allow-Headers"] = corsHeaders
@@ -51,19 +58,20 @@ func (d *door) preflight(ep *Endpoint) echo.HandlerFunc {
 }
 
 // echoOrigin answers a browser that sends credentials: * is not an answer to
-// those. Nothing is given away by it, for nothing here depends on them.
-func echoOrigin(h http.Header, r *http.Request) {
+// those. Nothing is given away by it, for nothing here depends on them. An opaque
+// answer needs no leave for credentials.
+func echoOrigin(h http.Header, r *http.Request, opaque bool) {
 	h["Vary"] = corsVary
 	if origin := r.Header["Origin"]; len(origin) == 1 && origin[0] != "" {
 		h["Access-Control-Allow-Origin"] = origin
-		h["Access-Control-Allow-Credentials"] = corsTrue
+		if !opaque {
+			h["Access-Control-Allow-Credentials"] = corsTrue
+		}
 	}
 }
 
 // keepOriginOut takes the echo back, for an origin that the project does not allow.
 func keepOriginOut(h http.Header) {
-	if _, echoed := h["Access-Control-Allow-Credentials"]; echoed {
-		h["Access-Control-Allow-Origin"] = corsAny
-		delete(h, "Access-Control-Allow-Credentials")
-	}
+	h["Access-Control-Allow-Origin"] = corsAny
+	delete(h, "Access-Control-Allow-Credentials")
 }

@@ -123,3 +123,30 @@ func TestBeaconOrigin(t *testing.T) {
 		})
 	}
 }
+
+// What no page can read exposes nothing, whatever is answered; a browser that
+// checks for leave says so by another mode.
+func TestOpaqueAnswers(t *testing.T) {
+	for _, c := range []struct {
+		mode, path string
+		status     int
+		opaque     bool
+	}{
+		{"no-cors", beaconPath, 204, true},
+		{"no-cors", "/api/4201/vitals/", 401, true},
+		{"cors", beaconPath, 204, false},
+		{"cors", "/api/4201/vitals/", 401, false},
+		{"", beaconPath, 204, false},
+	} {
+		w := newEdge(t).do(post(c.path, "LCP", "Origin", "https://shop.example", "Sec-Fetch-Mode", c.mode))
+		h := w.Header()
+		if w.Code != c.status || h.Get("Access-Control-Allow-Origin") != "https://shop.example" || h.Get("Vary") != "Origin" || h.Get("Cross-Origin-Resource-Policy") != "cross-origin" {
+			t.Errorf("mode %q, %s: status %d, headers %v", c.mode, c.path, w.Code, h)
+		}
+		for _, name := range []string{"Access-Control-Expose-Headers", "Access-Control-Allow-Credentials"} {
+			if c.opaque != (h.Get(name) == "") {
+				t.Errorf("mode %q, %s: %s is %q", c.mode, c.path, name, h[name])
+			}
+		}
+	}
+}

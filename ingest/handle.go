@@ -19,7 +19,7 @@ func (d *door) handler(ep *Endpoint) echo.HandlerFunc {
 		v.endpoint = ep.Name
 		v.refuse = ep.Refuse
 		if ep.Credentials {
-			echoOrigin(c.Response().Header(), r)
+			echoOrigin(c.Response().Header(), r, v.opaque)
 		}
 		req := d.newRequest(c, v, ep)
 		batch, err := d.receive(c, req, ep)
@@ -154,11 +154,14 @@ func (d *door) authenticate(c echo.Context, req *Request, ep *Endpoint) error {
 			head.Project, head.HasProject = p.Value, true
 		}
 	}
-	if ep.Auth == AuthKey || ep.Auth == AuthTunnel {
+	page := ep.Auth == AuthKey || ep.Auth == AuthTunnel // its own credentials are for somebody else
+	if page {
 		delete(req.Header, "Authorization")
 	}
 	p, k, err := d.opts.Auth.Authenticate(dir, head)
-	delete(req.Header, "Authorization")
+	if !page {
+		delete(req.Header, "Authorization")
+	}
 	if err != nil {
 		return err
 	}

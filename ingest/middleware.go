@@ -47,6 +47,7 @@ func (d *door) prepare(c echo.Context) error {
 type visit struct {
 	http.ResponseWriter
 	conn     *sender // that it came by
+	opaque   bool    // no page can read the answer
 	id       ulid.ULID
 	start    time.Time
 	endpoint string
