@@ -18,6 +18,9 @@ func (noLedger) Received(string, schemas.Category, int) {}
 // Outcome counts nothing.
 func (noLedger) Outcome(string, schemas.Category, schemas.Outcome, string, int) {}
 
+// Measured counts nothing.
+func (noLedger) Measured(string, int) {}
+
 // vitals is how many measurements came in, and how many the recorder used.
 type vitals struct{ total, used int }
 
@@ -56,15 +59,11 @@ func (d *door) account(req *Request, b *Batch, v vitals) {
 			l.Outcome(project, it.Category, it.Outcome, it.Reason, it.Quantity)
 		}
 	}
-	if v.total == 0 {
-		return
-	}
-	l.Received(project, schemas.CategoryVital, v.total)
 	if v.used > 0 {
-		l.Outcome(project, schemas.CategoryVital, schemas.Accepted, "", v.used)
-		l.Outcome(project, schemas.CategoryVital, schemas.Delivered, "", v.used)
+		l.Measured(project, v.used)
 	}
 	if lost := v.total - v.used; lost > 0 {
+		l.Received(project, schemas.CategoryVital, lost)
 		outcome, reason := schemas.Invalid, "unusable"
 		switch {
 		case b.refused != nil:

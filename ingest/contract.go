@@ -39,6 +39,9 @@ type Spill interface {
 type Ledger interface {
 	Received(project string, c schemas.Category, n int)
 	Outcome(project string, c schemas.Category, o schemas.Outcome, reason string, n int)
+	// Measured counts n measurements that came in and are in the histograms, which is
+	// where they go: received, accepted and delivered.
+	Measured(project string, n int)
 }
 
 // UnknownProject is the project label of requests that named no project of ours.

@@ -213,6 +213,12 @@ func (l *fakeLedger) Outcome(project string, c schemas.Category, o schemas.Outco
 	l.outcomes[key] += n
 }
 
+func (l *fakeLedger) Measured(project string, n int) {
+	l.Received(project, schemas.CategoryVital, n)
+	l.Outcome(project, schemas.CategoryVital, schemas.Accepted, "", n)
+	l.Outcome(project, schemas.CategoryVital, schemas.Delivered, "", n)
+}
+
 // String lists the outcomes, sorted, as "3× web/error accepted".
 func (l *fakeLedger) String() string {
 	l.mu.Lock()

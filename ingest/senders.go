@@ -41,7 +41,8 @@ type sender struct {
 
 	// Under crowd.mu.
 	before, behind *sender
-	sending, gone  bool
+	gone           bool
+	sending        atomic.Bool // may be read without
 }
 
 // senderListener makes its connections ones that can be cut off.
@@ -130,7 +131,7 @@ func (s *senders) closed(c *sender) {
 	}
 	c.crowd.mu.Lock()
 	c.gone = true // also for who reads the rest of a body now
-	if c.sending {
+	if c.sending.Load() {
 		c.crowd.leave(c)
 	}
 	c.crowd.mu.Unlock()
@@ -157,10 +158,11 @@ func (c *sender) begin() {
 func (w *crowd) enter(c *sender, most int) *sender {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if c.sending || c.gone {
+	if c.sending.Load() || c.gone {
 		return nil
 	}
-	c.sending, c.before = true, w.last
+	c.sending.Store(true)
+	c.before = w.last
 	if w.last == nil {
 		w.first = c
 	} else {
@@ -189,12 +191,12 @@ func (c *sender) arrived() {
 
 // rest says that no request is on its way.
 func (c *sender) rest() {
-	if c.crowd == nil {
+	if c.crowd == nil || !c.sending.Load() { // of a request with a body it is said twice
 		return
 	}
 	c.crowd.mu.Lock()
 	defer c.crowd.mu.Unlock()
-	if c.sending {
+	if c.sending.Load() {
 		c.crowd.leave(c)
 	}
 }
@@ -210,7 +212,8 @@ func (w *crowd) leave(c *sender) {
 	} else {
 		c.behind.before = c.before
 	}
-	c.before, c.behind, c.sending = nil, nil, false
+	c.before, c.behind = nil, nil
+	c.sending.Store(false)
 	w.length--
 }
 

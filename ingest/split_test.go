@@ -41,6 +41,7 @@ func (f *failsAfter) Append(_ context.Context, r *schemas.Record) error {
 type counts map[schemas.Outcome]int
 
 func (counts) Received(string, schemas.Category, int) {}
+func (counts) Measured(string, int)                   {}
 func (c counts) Outcome(_ string, _ schemas.Category, o schemas.Outcome, _ string, n int) {
 	c[o] += n
 }

@@ -43,6 +43,7 @@ type ledger struct {
 	receivedBy *ingest.Known[seriesOfItems, prometheus.Counter]
 	outcomeBy  *ingest.Known[seriesOfEnds, prometheus.Counter]
 	inSpoolBy  *ingest.Known[seriesOfItems, prometheus.Gauge]
+	measuredBy *ingest.Known[string, [3]prometheus.Counter]
 }
 
 // seriesOfItems and seriesOfEnds are what series are told apart by.
@@ -97,6 +98,14 @@ func newLedger(reg prometheus.Registerer) *ledger {
 	l.inSpoolBy = ingest.NewKnown(func(k seriesOfItems) prometheus.Gauge {
 		return l.inSpool.WithLabelValues(k.project, string(k.category))
 	})
+	l.measuredBy = ingest.NewKnown(func(project string) [3]prometheus.Counter {
+		vital := schemas.CategoryVital
+		return [3]prometheus.Counter{
+			l.receivedBy.Get(seriesOfItems{project, vital}),
+			l.outcomeBy.Get(seriesOfEnds{project, vital, schemas.Accepted, ""}),
+			l.outcomeBy.Get(seriesOfEnds{project, vital, schemas.Delivered, ""}),
+		}
+	})
 	return l
 }
 
@@ -125,6 +134,13 @@ func (l *ledger) Outcome(project string, c schemas.Category, o schemas.Outcome, 
 	l.outcomeBy.Get(seriesOfEnds{project, c, o, reason}).Add(float64(n))
 	if o != schemas.Accepted && l.dropped != nil {
 		l.dropped(project, c, o, reason, n)
+	}
+}
+
+// Measured counts measurements that are in the histograms.
+func (l *ledger) Measured(project string, n int) {
+	for _, c := range l.measuredBy.Get(project) {
+		c.Add(float64(n))
 	}
 }
 
