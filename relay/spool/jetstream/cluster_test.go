@@ -77,7 +77,8 @@ func (f *fleet) config(name string, change func(*Config)) Config {
 	return cfg
 }
 
-// deliver settles what a gateway gets for a destination, and notes it, until ctx ends.
+// deliver settles what a gateway gets for a destination, and notes it, until ctx
+// ends. What is out when the gateway closes is not settled, and given again.
 func (f *fleet) deliver(ctx context.Context, wg *sync.WaitGroup, s *Spool, dst spool.Destination, note func(id string)) {
 	wg.Add(1)
 	go func() {
@@ -87,8 +88,10 @@ func (f *fleet) deliver(ctx context.Context, wg *sync.WaitGroup, s *Spool, dst s
 			if err != nil {
 				return
 			}
-			note(c.Meta().ID)
-			if err := c.Settle(schemas.AllFinal(len(c.Meta().Counts), schemas.Delivered, "")); err != nil && !errors.Is(err, spool.ErrClosed) {
+			switch err := c.Settle(schemas.AllFinal(len(c.Meta().Counts), schemas.Delivered, "")); {
+			case err == nil:
+				note(c.Meta().ID)
+			case !errors.Is(err, spool.ErrClosed):
 				f.t.Errorf("settling: %v", err)
 			}
 		}
@@ -150,7 +153,7 @@ func eventually(t *testing.T, within time.Duration, check func() error) {
 // middle of it, with leases and claims out: the others get them at once.
 func TestGatewaysShareOneStream(t *testing.T) {
 	c := natstest.Start(t, natstest.Options{})
-	f := newFleet(t, c, 3, func(c *Config) { c.times.ackWait = time.Minute })
+	f := newFleet(t, c, 3, func(c *Config) { c.times.ackWait = 10 * time.Minute })
 	ctx, cancel := context.WithCancel(t.Context())
 	var delivering, appending sync.WaitGroup
 	var got seen
@@ -188,13 +191,13 @@ func TestGatewaysShareOneStream(t *testing.T) {
 	if err := f.list[2].Close(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 20*time.Second, func() error {
+	eventually(t, time.Minute, func() error {
 		if n := got.missing("a", ids) + got.missing("b", ids); n > 0 {
 			return fmt.Errorf("%d deliveries are missing", n)
 		}
 		return nil
 	})
-	eventually(t, 10*time.Second, func() error {
+	eventually(t, time.Minute, func() error {
 		f.list[0].Tick()
 		if st := f.list[0].Stats(); st.Records != 0 {
 			return fmt.Errorf("%d records are left", st.Records)

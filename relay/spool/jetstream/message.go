@@ -3,7 +3,7 @@ package jetstream
 import (
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go"
 
 	"breakwater/schemas"
 )
@@ -33,7 +33,7 @@ type message struct {
 // lease is one destination's hold on a message.
 type lease struct {
 	q    *queue
-	msg  jetstream.Msg
+	msg  *nats.Msg
 	used time.Time // when a claim of it began or ended last
 	// left are its records that have not ended, taken those claimed, ready those
 	// in the queue's heap; the rest of left waits for its time.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"breakwater/relay/spool"
@@ -109,124 +110,8 @@ func (h *itemHeap) Pop() any {
 	return it
 }
 
-// How much is asked of the servers at once, for one destination.
-const (
-	pullMessages = 8
-	pullWait     = 5 * time.Second // a request that a dying server has is asked again after it
-)
-
-// startPull gets messages while claims wait for some. Under mu.
-func (s *Spool) startPull(q *queue) {
-	if q.pulling || s.closed {
-		return
-	}
-	q.pulling = true
-	s.wg.Add(1)
-	go s.pull(q)
-}
-
-// wants says that a claim waits for a record. Under mu.
-func (q *queue) wants() bool { return q.waiters > 0 && len(q.ready.list) == 0 }
-
-func (s *Spool) pull(q *queue) {
-	defer s.wg.Done()
-	for {
-		s.mu.Lock()
-		if s.closed || !q.wants() {
-			q.pulling = false
-			s.mu.Unlock()
-			return
-		}
-		s.mu.Unlock()
-		if !s.conn.IsConnected() {
-			pause(s.ctx, 50*time.Millisecond)
-			continue
-		}
-		consumer, err := s.consumerOf(s.ctx, q)
-		if err == nil {
-			err = s.pullSome(q, consumer)
-		}
-		if err != nil && s.ctx.Err() == nil {
-			known := away(err) || errors.Is(err, jetstream.ErrNoHeartbeat)
-			if !known {
-				s.log.Warn().Err(err).Stringer("destination", q.dst).Msg("getting records from the stream failed")
-			}
-			s.mu.Lock()
-			// One that was removed looks like one whose leader is away: now and
-			// then it is looked for, and made where it is missing.
-			if !known || time.Since(q.found) > pullWait {
-				q.consumer = nil
-			}
-			s.mu.Unlock()
-			pause(s.ctx, 200*time.Millisecond)
-		}
-	}
-}
-
-// consumerOf finds or makes the consumer of a queue, once.
-func (s *Spool) consumerOf(ctx context.Context, q *queue) (jetstream.Consumer, error) {
-	s.mu.Lock()
-	c := q.consumer
-	s.mu.Unlock()
-	if c != nil {
-		return c, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	c, err := s.consume(ctx, q.dst)
-	if err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	q.consumer, q.found = c, time.Now()
-	s.mu.Unlock()
-	return c, nil
-}
-
-// pullSome takes what is there, or waits for one message.
-func (s *Spool) pullSome(q *queue, c jetstream.Consumer) error {
-	n, err := s.pullNow(q, c)
-	if n > 0 || err != nil {
-		return err
-	}
-	s.mu.Lock()
-	more := q.wants() && !s.closed
-	s.mu.Unlock()
-	if !more {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(s.ctx, pullWait)
-	defer cancel()
-	batch, err := c.Fetch(1, jetstream.FetchContext(ctx))
-	if err != nil {
-		return err
-	}
-	_, err = s.receive(q, batch)
-	return err
-}
-
-// pullNow takes what is there.
-func (s *Spool) pullNow(q *queue, c jetstream.Consumer) (int, error) {
-	batch, err := c.FetchNoWait(pullMessages)
-	if err != nil {
-		return 0, err
-	}
-	return s.receive(q, batch)
-}
-
-func (s *Spool) receive(q *queue, batch jetstream.MessageBatch) (n int, err error) {
-	for msg := range batch.Messages() {
-		n++
-		s.deliver(q, msg)
-	}
-	if err = batch.Error(); errors.Is(err, context.DeadlineExceeded) {
-		err = nil
-	}
-	return n, err
-}
-
 // deliver takes a lease of a message for a destination.
-func (s *Spool) deliver(q *queue, msg jetstream.Msg) {
+func (s *Spool) deliver(q *queue, msg *nats.Msg) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		s.log.Error().Err(err).Msg("a message came without its place in the stream")
@@ -243,10 +128,15 @@ func (s *Spool) deliver(q *queue, msg jetstream.Msg) {
 		s.mu.Unlock()
 		return
 	}
+	closed := s.closed
 	s.mu.Unlock()
+	if closed {
+		_ = msg.Nak() // else it comes when the lease runs out
+		return
+	}
 	ctx, cancel := context.WithTimeout(s.ctx, 5*time.Second)
 	defer cancel()
-	m, err := s.load(ctx, seq, msg.Subject(), msg.Data())
+	m, err := s.load(ctx, seq, msg.Subject, msg.Data)
 	switch {
 	case errors.Is(err, errVersion):
 		s.metrics.foreign.Inc()
@@ -268,7 +158,7 @@ func (s *Spool) deliver(q *queue, msg jetstream.Msg) {
 }
 
 // lease makes what is left of a loaded message claimable. Under mu.
-func (s *Spool) lease(q *queue, m *message, msg jetstream.Msg) {
+func (s *Spool) lease(q *queue, m *message, msg *nats.Msg) {
 	now := s.now()
 	l := &lease{q: q, msg: msg, used: time.Now(), items: map[int]*item{}}
 	for i := range m.records {

@@ -68,12 +68,13 @@ type Spool struct {
 	projects map[string]*project
 	queues   map[spool.Destination]*queue
 	messages map[uint64]*message
-	held     int64 // bytes of messages
-	waiting  int64 // bytes of appends that are not confirmed
-	encoded  int64 // of those, what is in memory
-	spilled  int64 // bytes of payloads in files
-	down     error // why nothing can be stored, nil when something can
-	changes  int64 // of the books; Stats looks again when it moved
+	requests map[*request]struct{} // for messages, under way
+	held     int64                 // bytes of messages
+	waiting  int64                 // bytes of appends that are not confirmed
+	encoded  int64                 // of those, what is in memory
+	spilled  int64                 // bytes of payloads in files
+	down     error                 // why nothing can be stored, nil when something can
+	changes  int64                 // of the books; Stats looks again when it moved
 	adds     []addition
 	damaged  int64
 	removed  recent // messages that were removed, for walks that read them before
@@ -116,7 +117,7 @@ func newSpool(cfg Config) (*Spool, error) {
 	s := &Spool{
 		cfg: cfg, names: names{token(cfg.Stream)}, life: cfg.Gateway + "/" + rand.Text()[:8], now: cfg.Now, log: cfg.Logger, observer: cfg.Observer,
 		metrics: newMetrics(), limits: cfg.limits(), entropy: ulid.Monotonic(rand.Reader, 0),
-		projects: map[string]*project{}, queues: map[spool.Destination]*queue{}, messages: map[uint64]*message{},
+		projects: map[string]*project{}, queues: map[spool.Destination]*queue{}, messages: map[uint64]*message{}, requests: map[*request]struct{}{},
 		wakeProbe: make(chan struct{}, 1), flushes: make(chan struct{}, 64),
 	}
 	if s.now == nil {
@@ -206,6 +207,7 @@ func (s *Spool) Close() error {
 	s.cancel()
 	s.wg.Wait()
 	left := s.flushAll(ctx)
+	s.endRequests(ctx)
 	s.handBackAll()
 	err := s.conn.FlushWithContext(ctx)
 	s.release()

@@ -1,0 +1,148 @@
+package jetstream
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"breakwater/relay/spool"
+	"breakwater/relay/spool/jetstream/natstest"
+)
+
+// slowLine passes on what a gateway and its server send each other; what the
+// server sends waits while it is stopped.
+type slowLine struct {
+	url  string
+	gate sync.Mutex // held while it is stopped
+}
+
+func newSlowLine(t *testing.T, server string) *slowLine {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &slowLine{url: "nats://" + ln.Addr().String()}
+	var wg sync.WaitGroup
+	t.Cleanup(func() { _ = ln.Close(); wg.Wait() })
+	wg.Go(func() {
+		for {
+			near, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", strings.TrimPrefix(server, "nats://"))
+			if err != nil {
+				t.Errorf("dialing the server: %v", err)
+				_ = near.Close()
+				return
+			}
+			wg.Go(func() { pass(far, near, func() {}) })
+			wg.Go(func() { pass(near, far, func() { p.gate.Lock(); p.gate.Unlock() }) }) //nolint:staticcheck // waits until it is open
+		}
+	})
+	return p
+}
+
+// pass copies until one side closes, and closes both then.
+func pass(to, from net.Conn, before func()) {
+	defer func() { _ = to.Close(); _ = from.Close() }()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buf)
+		if err != nil {
+			return
+		}
+		before()
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// waitConsumer waits for what the servers tell of a destination's consumer.
+func waitConsumer(t *testing.T, s *Spool, dst spool.Destination, done func(*jetstream.ConsumerInfo) bool) {
+	t.Helper()
+	eventually(t, 60*time.Second, func() error {
+		c, err := s.js.Consumer(t.Context(), s.names.records(), s.names.consumer(dst))
+		if err != nil {
+			return err
+		}
+		if i := c.CachedInfo(); !done(i) {
+			return fmt.Errorf("%d messages are leased, %d requests wait", i.NumAckPending, i.NumWaiting)
+		}
+		return nil
+	})
+}
+
+func waitsForOne(i *jetstream.ConsumerInfo) bool { return i.NumWaiting == 1 }
+func oneIsLeased(i *jetstream.ConsumerInfo) bool { return i.NumAckPending == 1 }
+
+// What the servers have sent when a gateway closes, and has not come there yet,
+// goes back: another gateway gets it at once, and not when its lease runs out.
+func TestCloseHandsBackWhatIsOnItsWay(t *testing.T) {
+	c := natstest.Start(t, natstest.Options{})
+	line, stream := newSlowLine(t, c.NodeURL(0)), newPlace()
+	long := func(c *Config) { c.times.ackWait = 10 * time.Minute }
+	other := solo(t, c, stream, long)
+	closing := solo(t, c, stream, func(c *Config) { long(c); c.URL = line.url })
+	var claiming sync.WaitGroup
+	claiming.Go(func() {
+		if got, err := closing.Claim(t.Context(), dstA); err == nil {
+			t.Errorf("a closed gateway was given %s", got.Meta().ID)
+		}
+	})
+	waitConsumer(t, other, dstA, waitsForOne)
+	line.gate.Lock()
+	id := append1(t, other, "on its way")
+	waitConsumer(t, other, dstA, oneIsLeased)
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		if err := closing.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	<-closing.ctx.Done()
+	claiming.Wait()
+	line.gate.Unlock()
+	ended.Wait()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	got, err := other.Claim(ctx, dstA)
+	if err != nil || got.Meta().ID != id {
+		t.Fatalf("claim at the other gateway: %v", err)
+	}
+}
+
+// What comes late is taken all the same: it is leased to this gateway, and
+// nobody else gets it.
+func TestLateMessagesAreTaken(t *testing.T) {
+	c := natstest.Start(t, natstest.Options{})
+	line, stream := newSlowLine(t, c.NodeURL(0)), newPlace()
+	long := func(c *Config) { c.times.ackWait = 10 * time.Minute }
+	other := solo(t, c, stream, long)
+	slow := solo(t, c, stream, func(c *Config) { long(c); c.URL = line.url })
+	consumer, err := slow.consumerOf(t.Context(), slow.queueOf(dstA))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := append1(t, other, "late")
+	line.gate.Lock()
+	n, err := slow.pullNow(slow.queueOf(dstA), consumer) // waits as long as it does
+	if n != 0 || err != nil {
+		t.Fatalf("pulled %d: %v", n, err)
+	}
+	waitConsumer(t, other, dstA, oneIsLeased)
+	line.gate.Unlock()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	got, err := slow.Claim(ctx, dstA)
+	if err != nil || got.Meta().ID != id {
+		t.Fatalf("claim of what came late: %v", err)
+	}
+}
