@@ -57,7 +57,10 @@
 // A gateway that has workers waiting asks for messages and leases each as a
 // whole; its records are claimed one by one. While it lives it tells the servers
 // so; when it dies its leases run out (30 s), and another gateway gets the
-// messages. Close hands them over at once.
+// messages. Close hands them over at once, with what the servers had sent by
+// then. What they send while they do not know yet that nobody listens they give
+// out again at once, too, where the gateway is connected to the server that leads
+// the consumer; through another one it comes when the lease runs out.
 //
 // What became of a record at a destination is a mark. A message whose records
 // have all ended everywhere is removed, without any marks. Else the marks are

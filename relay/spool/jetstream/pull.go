@@ -198,10 +198,8 @@ func (r *request) end(err error) {
 }
 
 // endRequests ends the requests that are under way, and waits for what the
-// servers had sent already, which goes back. They see a moment later that nobody
-// listens: where the one that gives out the records is not the one this gateway
-// is connected to, what it sends in that moment comes when its lease runs out.
-// For Close.
+// servers had sent already, which goes back; see doc.go for what they send in
+// the moment before they know. For Close.
 func (s *Spool) endRequests(ctx context.Context) {
 	s.mu.Lock()
 	list := slices.Collect(maps.Keys(s.requests))

@@ -2,10 +2,12 @@ package jetstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,8 +20,18 @@ import (
 // slowLine passes on what a gateway and its server send each other; what the
 // server sends waits while it is stopped.
 type slowLine struct {
-	url  string
-	gate sync.Mutex // held while it is stopped
+	url     string
+	mu      sync.Mutex // held by who passes something on, and while it is stopped
+	stopped atomic.Bool
+}
+
+func (p *slowLine) stop() { p.mu.Lock(); p.stopped.Store(true) }
+
+// open lets go on what is stopped.
+func (p *slowLine) open() {
+	if p.stopped.CompareAndSwap(true, false) {
+		p.mu.Unlock()
+	}
 }
 
 func newSlowLine(t *testing.T, server string) *slowLine {
@@ -42,15 +54,15 @@ func newSlowLine(t *testing.T, server string) *slowLine {
 				_ = near.Close()
 				return
 			}
-			wg.Go(func() { pass(far, near, func() {}) })
-			wg.Go(func() { pass(near, far, func() { p.gate.Lock(); p.gate.Unlock() }) }) //nolint:staticcheck // waits until it is open
+			wg.Go(func() { pass(far, near, new(sync.Mutex)) })
+			wg.Go(func() { pass(near, far, &p.mu) })
 		}
 	})
 	return p
 }
 
 // pass copies until one side closes, and closes both then.
-func pass(to, from net.Conn, before func()) {
+func pass(to, from net.Conn, turn sync.Locker) {
 	defer func() { _ = to.Close(); _ = from.Close() }()
 	buf := make([]byte, 64<<10)
 	for {
@@ -58,8 +70,10 @@ func pass(to, from net.Conn, before func()) {
 		if err != nil {
 			return
 		}
-		before()
-		if _, err := to.Write(buf[:n]); err != nil {
+		turn.Lock()
+		_, err = to.Write(buf[:n])
+		turn.Unlock()
+		if err != nil {
 			return
 		}
 	}
@@ -98,7 +112,8 @@ func TestCloseHandsBackWhatIsOnItsWay(t *testing.T) {
 		}
 	})
 	waitConsumer(t, other, dstA, waitsForOne)
-	line.gate.Lock()
+	line.stop()
+	t.Cleanup(line.open)
 	id := append1(t, other, "on its way")
 	waitConsumer(t, other, dstA, oneIsLeased)
 	var ended sync.WaitGroup
@@ -109,7 +124,7 @@ func TestCloseHandsBackWhatIsOnItsWay(t *testing.T) {
 	})
 	<-closing.ctx.Done()
 	claiming.Wait()
-	line.gate.Unlock()
+	line.open()
 	ended.Wait()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -132,13 +147,19 @@ func TestLateMessagesAreTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := append1(t, other, "late")
-	line.gate.Lock()
-	n, err := slow.pullNow(slow.queueOf(dstA), consumer) // waits as long as it does
-	if n != 0 || err != nil {
-		t.Fatalf("pulled %d: %v", n, err)
-	}
-	waitConsumer(t, other, dstA, oneIsLeased)
-	line.gate.Unlock()
+	line.stop()
+	t.Cleanup(line.open)
+	eventually(t, 60*time.Second, func() error { // the servers may answer that nothing is there yet
+		if n, err := slow.pullNow(slow.queueOf(dstA), consumer); n != 0 || err != nil {
+			t.Fatalf("pulled %d: %v", n, err)
+		}
+		info, err := other.js.Consumer(t.Context(), other.names.records(), other.names.consumer(dstA))
+		if err == nil && !oneIsLeased(info.CachedInfo()) {
+			err = errors.New("nothing is leased")
+		}
+		return err
+	})
+	line.open()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	got, err := slow.Claim(ctx, dstA)
