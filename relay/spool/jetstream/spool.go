@@ -84,7 +84,8 @@ type Spool struct {
 
 // Open connects, checks that the servers sync (*UnsyncedError otherwise),
 // makes the streams or takes those that are there, and returns a spool in use.
-// It tries until ctx ends where servers do not answer.
+// It tries until ctx ends where servers do not answer, or where one that a copy
+// needs is not there.
 func Open(ctx context.Context, cfg Config) (*Spool, error) {
 	s, err := newSpool(cfg)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -183,6 +184,8 @@ func away(err error) bool {
 			return true
 		case codeInProcess: // an earlier try of the same message is not decided yet
 			return true
+		case codeNoPeers: // too few servers, or those that were just started are not heard of yet
+			return strings.Contains(api.Description, "peer offline")
 		}
 		return api.Code == 503
 	}
@@ -338,6 +341,7 @@ func isConflict(err error) bool {
 
 // Error codes of the server that mean more than that it failed.
 const (
+	codeNoPeers      = 10005
 	codeNoResources  = 10023
 	codeStorageFull  = 10047
 	codeAccountFull  = 10002
