@@ -68,7 +68,7 @@ func TestConsumerThatWasRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	append1(t, s, "two")
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if _, err := s.Claim(ctx, spool.Destination{Project: "shop", Name: "a"}); err != nil {
 		t.Fatalf("no record came after the consumer was removed: %v", err)
@@ -289,7 +289,7 @@ func TestTwoGatewaysTryAgain(t *testing.T) {
 			ids[i] = rec.Meta.ID
 		})
 	}
-	eventually(t, 20*time.Second, func() error { // both had no answer, and try again
+	eventually(t, time.Minute, func() error { // both had no answer, and try again
 		for _, s := range gateways {
 			if s.Ready() == nil {
 				return errors.New("it waits for its first answer")
@@ -346,7 +346,7 @@ func TestNoAcknowledgementBeforeTheMark(t *testing.T) {
 	for range cap(s.flushes) {
 		<-s.flushes
 	}
-	eventually(t, 20*time.Second, func() error {
+	eventually(t, time.Minute, func() error {
 		if n := pending(); n != 0 {
 			return fmt.Errorf("%d messages are leased", n)
 		}

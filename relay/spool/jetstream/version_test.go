@@ -116,7 +116,7 @@ func TestNewerVersionIsLeftAlone(t *testing.T) {
 	if n, err := s.Drop(spool.Query{}); n != 0 || err != nil {
 		t.Errorf("%d dropped, %v", n, err)
 	}
-	deadline, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	deadline, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for testutil.ToFloat64(s.metrics.foreign) == 0 && deadline.Err() == nil {
 		ctx, done := context.WithTimeout(t.Context(), 50*time.Millisecond)

@@ -195,7 +195,7 @@ func (e *env) add(text string) string {
 
 func (e *env) claim(dst spool.Destination) spool.Claim {
 	e.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	c, err := e.s.Claim(ctx, dst)
 	if err != nil {
