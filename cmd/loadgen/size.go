@@ -36,10 +36,10 @@ Example:
 // shared cores; webdemo/stack/SIZING.md says more.
 const (
 	// CPU seconds of a gateway for a million requests (bench, column CPU-S/1M).
-	cpuBeacon      = 37.0
-	cpuSession     = 185.0 // bench --kinds envelope --size 600
-	cpuError       = 265.0 // accepted, kept, delivered
-	cpuTransaction = 580.0 // bench --kinds envelope-16k
+	cpuBeacon      = 39.0
+	cpuSession     = 180.0 // bench --kinds envelope --size 600
+	cpuError       = 200.0 // accepted, kept, delivered
+	cpuTransaction = 405.0 // bench --kinds envelope-16k
 	// CPU seconds for a million requests through several gateways (cost).
 	cpuStream   = 340.0 // what keeping in the stream and taking it out again costs a gateway more than its own disk
 	cpuNATS     = 400.0 // all three servers together

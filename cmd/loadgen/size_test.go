@@ -101,7 +101,7 @@ func costsTable() string {
 		row("… for 1 M session updates of 600 bytes, kept and delivered", f(cpuSession)+" s", "`bin/loadgen bench --kinds envelope --size 600`") +
 		row("… for 1 M errors of 4 KB, kept and delivered", f(cpuError)+" s", "`bin/loadgen bench --kinds envelope`") +
 		row("… for 1 M transactions of 16 KB, kept and delivered", f(cpuTransaction)+" s", "`bin/loadgen bench --kinds envelope-16k`") +
-		row("gateway, further CPU for 1 M records when the spool is a stream", f(cpuStream)+" s", "`bin/loadgen cost`, gateways, less the line above (now 222, see below)") +
+		row("gateway, further CPU for 1 M records when the spool is a stream", f(cpuStream)+" s", "`bin/loadgen cost`, gateways, less the 265 s that an error cost then (now 222, see below)") +
 		row("three NATS servers, CPU for 1 M records, together", f(cpuNATS)+" s", "`bin/loadgen cost`, nats (now 215)") +
 		row("Redis, CPU for 1 M requests", f(cpuRedis)+" s", "`bin/loadgen cost`, redis") +
 		row("nginx, CPU for 1 M requests", f(cpuBalancer)+" s", "`bin/loadgen cost`, balancer") +
