@@ -63,7 +63,7 @@ func TestSizeByHand(t *testing.T) {
 		{"bytes of a view: 1350 + 0.02 x 4846 + 0.1 x 17134", p.Bytes * 86400 / 10e6, 3160.32},
 		{"24 hours in GB", p.Disk24, 31.6032},
 		{"4 hours at the peak are half of that", p.Disk4, 31.6032 / 2},
-		{"busy: 37 + 185 + 5.3 + 58 microseconds a view", p.OneCPU, 10e6 / 86400 * 3 * 285.3e-6},
+		{"busy: 39 + 180 + 4 + 40.5 microseconds a view", p.OneCPU, 10e6 / 86400 * 3 * 263.5e-6},
 		{"a core is the least", p.Cores, 1},
 		{"one stream", p.Streams, 1},
 		{"each server's fsyncs", p.Syncs, p.Stored / 6},
