@@ -190,16 +190,14 @@ type replayed struct{ bytes.Reader }
 func (*replayed) Close() error { return nil }
 
 // TestBeaconAllocations counts what the whole path of a beacon allocates,
-// beside what net/http does for any request.
+// beside what net/http does for any request. The race detector allocates on its
+// own: under it the whole path is still walked, but its number says nothing.
 func TestBeaconAllocations(t *testing.T) {
-	if raceDetector {
-		t.Skip("the race detector allocates on its own: what a beacon allocates cannot be counted under it, and is without it")
-	}
 	send := beaconSender(t)
 	for range 500 {
 		send()
 	}
-	if got := testing.AllocsPerRun(2000, send); got > 12 {
+	if got := testing.AllocsPerRun(2000, send); got > 12 && !raceDetector {
 		t.Errorf("a beacon costs %v allocations, want 12 at most", got)
 	} else {
 		t.Logf("%v allocations", got)

@@ -79,11 +79,9 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// TestUntouched: without a hit the same bytes come back, and no memory is taken.
+// TestUntouched: without a hit the same bytes come back, and no memory is taken;
+// under the race detector, which makes pools forget at random, only the first.
 func TestUntouched(t *testing.T) {
-	if raceDetector {
-		t.Skip("the race detector makes pools forget at random: allocations cannot be counted")
-	}
 	r := mustCompile(t, everything())
 	payload, _, err := r.Item("event", fixture(t, "sentry-browser/tracing-stream", "event"))
 	if err != nil {
@@ -95,7 +93,7 @@ func TestUntouched(t *testing.T) {
 			t.Fatal("changed", err)
 		}
 	})
-	if allocs > 0.1 {
+	if allocs > 0.1 && !raceDetector {
 		t.Errorf("%v allocations for a clean event", allocs)
 	}
 }

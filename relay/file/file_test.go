@@ -127,31 +127,6 @@ func TestHalfLineOfAKill(t *testing.T) {
 	}
 }
 
-// A disk that is full says so, costs no half line, and is used again when
-// there is room.
-func TestFullDisk(t *testing.T) {
-	if _, err := os.Stat("/dev/full"); err != nil {
-		t.Skip("needs /dev/full, which only Linux has")
-	}
-	dir := t.TempDir()
-	path := filepath.Join(dir, "errors.jsonl")
-	if err := os.Symlink("/dev/full", path); err != nil {
-		t.Fatal(err)
-	}
-	d := make1(t, file.Config{Path: path})
-	rec := relaytest.SampleRecord()
-	_, err := d.Deliver(t.Context(), &rec.Meta, &rec.Envelope)
-	if de := relay.AsDeliverError(err); err == nil || de.Class != relay.Temporary || !de.Down || !strings.Contains(err.Error(), "no space left") {
-		t.Fatalf("%v", err)
-	}
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
-	if id := deliver(t, d); !strings.Contains(read(t, path), id) {
-		t.Error("not written after there was room")
-	}
-}
-
 // Records that wait together share a write and an fsync, and each line is whole.
 func TestManyAtOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "errors.jsonl")

@@ -97,14 +97,20 @@ func waitConsumer(t *testing.T, s *Spool, dst spool.Destination, done func(*jets
 func waitsForOne(i *jetstream.ConsumerInfo) bool { return i.NumWaiting == 1 }
 func oneIsLeased(i *jetstream.ConsumerInfo) bool { return i.NumAckPending == 1 }
 
+// withSlowLine is two gateways of one stream, the second of them behind a line that
+// can be stopped. Their leases do not run out within a test.
+func withSlowLine(t *testing.T) (other, slow *Spool, line *slowLine) {
+	t.Helper()
+	c := natstest.Start(t, natstest.Options{})
+	stream, long := newPlace(), func(c *Config) { c.times.ackWait = 10 * time.Minute }
+	line = newSlowLine(t, c.NodeURL(0))
+	return solo(t, c, stream, long), solo(t, c, stream, func(c *Config) { long(c); c.URL = line.url }), line
+}
+
 // What the servers have sent when a gateway closes, and has not come there yet,
 // goes back: another gateway gets it at once, and not when its lease runs out.
 func TestCloseHandsBackWhatIsOnItsWay(t *testing.T) {
-	c := natstest.Start(t, natstest.Options{})
-	line, stream := newSlowLine(t, c.NodeURL(0)), newPlace()
-	long := func(c *Config) { c.times.ackWait = 10 * time.Minute }
-	other := solo(t, c, stream, long)
-	closing := solo(t, c, stream, func(c *Config) { long(c); c.URL = line.url })
+	other, closing, line := withSlowLine(t)
 	var claiming sync.WaitGroup
 	claiming.Go(func() {
 		if got, err := closing.Claim(t.Context(), dstA); err == nil {
@@ -137,11 +143,7 @@ func TestCloseHandsBackWhatIsOnItsWay(t *testing.T) {
 // What comes late is taken all the same: it is leased to this gateway, and
 // nobody else gets it.
 func TestLateMessagesAreTaken(t *testing.T) {
-	c := natstest.Start(t, natstest.Options{})
-	line, stream := newSlowLine(t, c.NodeURL(0)), newPlace()
-	long := func(c *Config) { c.times.ackWait = 10 * time.Minute }
-	other := solo(t, c, stream, long)
-	slow := solo(t, c, stream, func(c *Config) { long(c); c.URL = line.url })
+	other, slow, line := withSlowLine(t)
 	consumer, err := slow.consumerOf(t.Context(), slow.queueOf(dstA))
 	if err != nil {
 		t.Fatal(err)
