@@ -119,7 +119,6 @@ func (c canary) onlyFree() bool {
 // TestCanaries plants every kind of personal data and secret into every string
 // of every captured item, and into every object, and looks for what is left.
 func TestCanaries(t *testing.T) {
-	skipUnderRace(t)
 	r := canaryRules(t)
 	samples := plantable(t)
 	for _, c := range canaries() {
@@ -133,7 +132,6 @@ func TestCanaries(t *testing.T) {
 
 // TestCanariesNeedEveryRule takes one rule away at a time: the canaries must notice.
 func TestCanariesNeedEveryRule(t *testing.T) {
-	skipUnderRace(t)
 	samples := plantable(t)
 	for rule := ruleID(0); rule <= builtinRules; rule++ {
 		r := canaryRules(t)
@@ -157,7 +155,6 @@ func TestCanariesNeedEveryRule(t *testing.T) {
 // string: in the kept fields, which grouping and symbolication need, it must
 // stand afterwards as it did before.
 func TestKeptFieldsStay(t *testing.T) {
-	skipUnderRace(t)
 	const text = "4532015112830366 cnry@example.org password=1 /Users/jane/ 198.51.100.23 219-09-9999 Bearer x //a:b@c"
 	r := canaryRules(t)
 	checked := map[string]bool{}
@@ -199,12 +196,6 @@ func TestKeptFieldsStay(t *testing.T) {
 		if !checked[path] {
 			t.Errorf("no captured item has %s", path)
 		}
-	}
-}
-
-func skipUnderRace(t *testing.T) {
-	if raceDetector {
-		t.Skip("one goroutine scrubs thousands of documents here: minutes under the race detector, and no race to find")
 	}
 }
 
