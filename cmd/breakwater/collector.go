@@ -12,7 +12,7 @@ import (
 const (
 	// restRoom is how much the heap may grow between two collections while little
 	// is alive, in bytes. The gateway keeps 10 MiB or so alive, and makes some
-	// 40 KiB of garbage for a request: Go's own rule, to collect whenever what is
+	// 28 KB of garbage at the door for an event (BenchmarkDoor): Go's own rule, to collect whenever what is
 	// alive has doubled, would collect after every few hundred requests. More than
 	// this would show in what hostile requests can make the process take.
 	restRoom = 18 << 20
