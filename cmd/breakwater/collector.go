@@ -22,6 +22,12 @@ const (
 	// steady is by how many hundredths the percentage may be off before it is set
 	// anew, which stops everything for some microseconds.
 	steady = 10
+	// spareRoom is what stacks and the like may grow between two collections
+	// before the limit of memory calls the next one early, in bytes.
+	spareRoom = 6 << 20
+	// limitStep is by how much that limit may be off before it is set anew, in
+	// bytes.
+	limitStep = 2 << 20
 )
 
 // keepRoom tells the collector after each collection how far the heap may grow
@@ -39,12 +45,19 @@ func keepRoom(ctx context.Context, now func() time.Time) error {
 	afterCollections(ctx, collected)
 	percent := int(readMetrics("/gc/gogc:percent")[0])
 	defer debug.SetGCPercent(percent)
+	limit := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(limit)
 	var low lowest
 	for {
 		live, roots := liveHeap()
 		if live > 0 {
 			low.see(live, now())
-			if want := roomPercent(live, roots, max(restRoom, low.value())); want*100 < percent*(100-steady) || want*100 > percent*(100+steady) {
+			room := max(restRoom, low.value())
+			if want := int64(beside() + live + room + spareRoom); max(want-limit, limit-want) > limitStep {
+				debug.SetMemoryLimit(want)
+				limit = want
+			}
+			if want := roomPercent(live, roots, room); want*100 < percent*(100-steady) || want*100 > percent*(100+steady) {
 				debug.SetGCPercent(want)
 				percent = want
 			}
@@ -103,6 +116,13 @@ func afterCollections(ctx context.Context, done chan<- struct{}) {
 func liveHeap() (live, roots uint64) {
 	v := readMetrics("/gc/heap/live:bytes", "/gc/scan/stack:bytes", "/gc/scan/globals:bytes")
 	return v[0], v[1] + v[2]
+}
+
+// beside is the memory of the process that objects do not take, in bytes: what
+// the limit of memory counts as well.
+func beside() uint64 {
+	v := readMetrics("/memory/classes/total:bytes", "/memory/classes/heap/released:bytes", "/memory/classes/heap/free:bytes", "/memory/classes/heap/objects:bytes")
+	return v[0] - v[1] - v[2] - v[3]
 }
 
 // readMetrics are the runtime's counts of these names, 0 of those it does not

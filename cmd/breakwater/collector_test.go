@@ -53,13 +53,14 @@ func TestLowest(t *testing.T) {
 	}
 }
 
-// The percentage follows what is alive, collection by collection, and is the
-// old one in the end.
+// Percentage and limit follow what is alive, collection by collection, and are
+// the old ones in the end.
 func TestRoomFollowsTheHeap(t *testing.T) {
 	t.Setenv("GOGC", "")
 	t.Setenv("GOMEMLIMIT", "")
 	percent := func() int { return int(readMetrics("/gc/gogc:percent")[0]) }
-	was := percent()
+	limit := func() uint64 { return readMetrics("/gc/gomemlimit:bytes")[0] }
+	was, wasLimit := percent(), limit()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- keepRoom(ctx, func() time.Time { return time.Unix(0, 0) }) }()
@@ -67,19 +68,22 @@ func TestRoomFollowsTheHeap(t *testing.T) {
 		t.Helper()
 		for deadline := time.Now().Add(30 * time.Second); !ok(); runtime.GC() {
 			if time.Now().After(deadline) {
-				t.Fatalf("%s: %d%%", what, percent())
+				t.Fatalf("%s: %d%%, at most %d MiB", what, percent(), limit()>>20)
 			}
 		}
 	}
 	burst := make([]byte, 200<<20)
-	until("with much alive", func() bool { return percent() < 15 })
+	until("with much alive", func() bool { return percent() < 15 && limit() > 200<<20 && limit() < 300<<20 })
 	runtime.KeepAlive(burst)
-	until("with little alive", func() bool { return percent() > 30 })
+	until("with little alive", func() bool { return percent() > 30 && limit() < 200<<20 })
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
 	if p := percent(); p != was {
 		t.Errorf("%d%% in the end, %d%% before", p, was)
+	}
+	if l := limit(); l != wasLimit {
+		t.Errorf("at most %d bytes in the end, %d before", l, wasLimit)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"breakwater/relay/relaytest"
+	"breakwater/schemas"
 )
 
 // shortChaos is one fault of each kind, each for a moment, and no calm to speak of.
@@ -108,5 +109,37 @@ func TestChaosFindsWhatIsWrong(t *testing.T) {
 		if err := bad.verdict(""); err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("%s: the verdict is %v", what, err)
 		}
+	}
+}
+
+// A storm is not counted before what its summary calls forwarded has come, which
+// may be later.
+func TestStormIsCountedWhole(t *testing.T) {
+	sent := map[relaytest.ID]*fate{}
+	var came []*relaytest.Request
+	for range 2 {
+		id := newID()
+		sent[id] = &fate{sends: 1}
+		came = append(came, &relaytest.Request{Taken: true, EventID: id.String()})
+	}
+	summary := &relaytest.Request{Taken: true, EventID: newID().String(), Items: []relaytest.Item{{
+		Header: schemas.ItemHeader{Type: "event"}, Payload: []byte(`{"logger":"breakwater.storm","tags":{"storm.events":"9","storm.forwarded":"2"}}`),
+	}}}
+	c := stormCheck{Sent: 9, Acked: 9, Budget: 2}
+	for i, tt := range []struct {
+		came []*relaytest.Request
+		want bool
+	}{
+		{came, false},
+		{[]*relaytest.Request{came[0], summary}, false},
+		{[]*relaytest.Request{came[0], came[0], summary}, false}, // came twice
+		{[]*relaytest.Request{came[0], summary, came[1]}, true},
+	} {
+		if c.count(sent, tt.came); c.complete() != tt.want {
+			t.Errorf("%d: complete is %v with %+v", i, !tt.want, c)
+		}
+	}
+	if err := c.verdict(); err != nil {
+		t.Error(err)
 	}
 }
