@@ -59,9 +59,12 @@ func (d *door) preflight(ep *Endpoint) echo.HandlerFunc {
 
 // echoOrigin answers a browser that sends credentials: * is not an answer to
 // those. Nothing is given away by it, for nothing here depends on them. An opaque
-// answer needs no leave for credentials.
+// answer needs no leave for credentials, and as one to a POST no word to caches,
+// which keep none of those (RFC 9110, 9.3.3).
 func echoOrigin(h http.Header, r *http.Request, opaque bool) {
-	h["Vary"] = corsVary
+	if !opaque || r.Method != http.MethodPost {
+		h["Vary"] = corsVary
+	}
 	if origin := r.Header["Origin"]; len(origin) == 1 && origin[0] != "" {
 		h["Access-Control-Allow-Origin"] = origin
 		if !opaque {

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,5 +126,43 @@ func TestPatientSetsFew(t *testing.T) {
 	_ = p.SetReadDeadline(time.Time{})
 	if _, err := p.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("reading after the end: %v", err)
+	}
+}
+
+// What is under way ends when it shall, however a call and the setting of its end
+// fall together: both set out at the same moment, and one waits a little.
+func TestPatientIsNotOverslept(t *testing.T) {
+	near, far := net.Pipe()
+	defer near.Close()
+	defer far.Close()
+	p := newPatient(near)
+	var turn, over atomic.Int64
+	meet := func(n *atomic.Int64, i int64) bool {
+		for began := time.Now(); n.Load() != i; runtime.Gosched() {
+			if time.Since(began) > 20*time.Second {
+				return false
+			}
+		}
+		return true
+	}
+	const turns = 1_000_000
+	go func() {
+		for i, b := int64(1), make([]byte, 1); i <= turns && meet(&turn, i); i++ {
+			if _, err := p.Read(b); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("reading ended with %v", err)
+			}
+			over.Store(i)
+		}
+	}()
+	for i := range int64(turns) {
+		turn.Store(i + 1)
+		for range i % 50 {
+			_ = turn.Load()
+		}
+		_ = p.SetReadDeadline(longAgo)
+		if !meet(&over, i+1) {
+			t.Fatalf("call %d goes on", i+1)
+		}
+		_ = p.SetReadDeadline(time.Time{})
 	}
 }

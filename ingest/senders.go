@@ -36,7 +36,7 @@ type sender struct {
 	server *Server
 	peer   netip.Addr // the other end; invalid for a unix socket
 	crowd  *crowd     // nil until it is served, and without a bound
-	idle   atomic.Bool
+	phase  atomic.Int32
 	multi  bool // HTTP/2, which sends several requests at a time; known before the first
 
 	// Under crowd.mu.
@@ -44,6 +44,14 @@ type sender struct {
 	gone           bool
 	sending        atomic.Bool // may be read without
 }
+
+// phases of a connection between two requests. One whose first bytes have come is
+// counted when more are asked for: most requests come in one piece.
+const (
+	counted   int32 = iota // or not between two requests
+	resting                // no byte of the next request has come
+	beginning              // its first bytes have
+)
 
 // senderListener makes its connections ones that can be cut off.
 type senderListener struct {
@@ -69,11 +77,14 @@ func networkOf(a netip.Addr) netip.Addr {
 
 // senderOf finds the connection under TLS too; nil for one of another listener.
 func senderOf(c net.Conn) *sender {
-	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
-		c = t.NetConn()
+	if s, ok := c.(*sender); ok {
+		return s
 	}
-	s, _ := c.(*sender)
-	return s
+	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
+		s, _ := t.NetConn().(*sender)
+		return s
+	}
+	return nil
 }
 
 type senderKey struct{}
@@ -96,10 +107,13 @@ func senderUnder(ctx context.Context) *sender {
 // send the next one: net/http says so only when it has read the header. What
 // HTTP/2 sends need be no request: there net/http's word counts.
 func (c *sender) Read(p []byte) (int, error) {
-	n, err := c.patient.Read(p)
-	if n > 0 && c.idle.Load() {
-		c.idle.Store(false)
+	// Of one byte is net/http's look-out for clients who hang up: the request is here.
+	if len(p) > 1 && c.phase.Load() == beginning && c.phase.CompareAndSwap(beginning, counted) {
 		c.begin()
+	}
+	n, err := c.patient.Read(p)
+	if n > 0 && c.phase.Load() == resting {
+		c.phase.Store(beginning)
 	}
 	return n, err
 }
@@ -180,7 +194,7 @@ func (w *crowd) enter(c *sender, most int) *sender {
 
 // arrived says that a request is here.
 func (c *sender) arrived() {
-	if c == nil {
+	if c == nil || c.phase.Load() == beginning && c.phase.CompareAndSwap(beginning, counted) {
 		return
 	}
 	c.rest()
@@ -245,7 +259,9 @@ func (s *Server) connState(conn net.Conn, state http.ConnState) {
 		}
 	case http.StateIdle:
 		c.rest()
-		c.idle.Store(!c.multi)
+		if !c.multi {
+			c.phase.Store(resting)
+		}
 	case http.StateClosed, http.StateHijacked:
 		s.senders.closed(c)
 	}

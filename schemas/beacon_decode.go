@@ -182,7 +182,7 @@ func (d *beaconDecoder) form(f url.Values) {
 
 // query fills what the body left open.
 func (d *beaconDecoder) query(q url.Values) {
-	if len(q) == 0 {
+	if _, key := q["key"]; len(q) == 0 || key && len(q) == 1 {
 		return
 	}
 	for _, name := range beaconFields {

@@ -40,7 +40,7 @@ so that what disturbs the machine disturbs both; believe the ratios, not the rat
   unsent    of an open loop: requests that were due while no connection was free
 
 The row "handler that only answers" is the empty handler with the gateway's answer to a
-beacon, 204 and five headers: it knows no key, reads no JSON and counts nothing.
+beacon, 204 and its headers: it knows no key, reads no JSON and counts nothing.
 
 Generator, server and recording upstream are three processes on the same cores: the second table
 says who had them during a load. In the rows "delivery held back" the upstream is paused while

@@ -40,11 +40,11 @@ func (Auth) Authenticate(dir *ingest.Directory, h ingest.Head) (*ingest.Project,
 	if err := checkVersion(c.version); err != nil {
 		return nil, nil, err
 	}
-	if !wellFormed(c.key) {
+	p, k := byKey(dir, c.key) // first: a key that is known is well formed
+	switch {
+	case p == nil && !wellFormed(c.key):
 		return nil, nil, ingest.RejectBadKey
-	}
-	p, k := byKey(dir, c.key)
-	if p == nil || h.HasProject && p.ID != id {
+	case p == nil, h.HasProject && p.ID != id:
 		return nil, nil, ingest.RejectUnknownKey
 	}
 	return p, k, nil

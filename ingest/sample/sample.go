@@ -71,7 +71,7 @@ func (s *Sampler) Name() string { return "sample" }
 // Apply drops what is not in the sample, as suppressed/sampled. It never
 // returns an error.
 func (s *Sampler) Apply(b *ingest.Batch) error {
-	if b.Request.Project == nil {
+	if b.Request.Project == nil || len(b.Items) == 0 {
 		return nil
 	}
 	c, ok := (*s.projects.Load())[b.Request.Project.Name]

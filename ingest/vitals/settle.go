@@ -72,7 +72,7 @@ type table struct {
 	freed    []uint32 // numbers of entries to use again
 	labels   interned
 	steps    stepStore
-	expected uint32 // what expect read, which is for nothing else
+	expected uint32 // what crowdOut read ahead, which is for nothing else
 }
 
 // chunk is how many entries are made at a time.
@@ -206,12 +206,20 @@ func (t *table) due(now time.Time, settle, settleMax time.Duration, out []observ
 	return out
 }
 
-// expect reads what quietest will need before put reads what it needs, so that the
-// processor fetches both from memory at once instead of one after the other.
-func (t *table) expect() {
-	if n := t.at(0).quiet.next; n != 0 {
-		t.expected = t.ids.peek(t.at(n).key)
+// crowdOut takes out the n entries that have been quiet longest. It first reads
+// what it will need of all of them, so that the processor fetches that from memory
+// at once instead of one after the other.
+func (t *table) crowdOut(n int, out []observation) []observation {
+	number := t.at(0).quiet.next
+	for i := 0; i < n && number != 0; i++ {
+		e := t.at(number)
+		t.expected += t.ids.peek(e.key)
+		number = e.quiet.next
 	}
+	for range n {
+		out = t.quietest(out)
+	}
+	return out
 }
 
 // quietest takes out the entry that has been quiet longest, if there is one.

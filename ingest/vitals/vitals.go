@@ -213,8 +213,8 @@ func (v *Vitals) record(req *ingest.Request, b *schemas.Beacon, c client) (used 
 	now := v.cfg.Now()
 	page := v.page(p, req, b, rule, c, now)
 	wrong := inconsistent(b.Vitals)
-	var room [2]observation
-	early := room[:0]
+	room := rooms.Get().(*[]observation)
+	early := (*room)[:0]
 	for i := range b.Vitals {
 		e := &b.Vitals[i]
 		r, ok, fine := v.judge(p, set, b, e, &page, wrong)
@@ -236,8 +236,18 @@ func (v *Vitals) record(req *ingest.Request, b *schemas.Beacon, c client) (used 
 		p.logPoor(v, &r, e)
 	}
 	observeAll(early, now)
+	clear(early) // nothing of it may be kept alive
+	*room = early[:0]
+	rooms.Put(room)
 	return used
 }
+
+// rooms are for what a beacon makes observed.
+var rooms = sync.Pool{New: func() any { return new([]observation) }}
+
+// crowd is about how many are observed early at a time where the table is full, one
+// where it is small: together they cost less than one with each report.
+const crowd = 64
 
 // SourceSentry marks beacons that were read out of Sentry traffic.
 const SourceSentry = "sentry"
@@ -266,17 +276,15 @@ func (v *Vitals) settle(r *report, id string, now time.Time, early []observation
 		}
 		return append(early, r.observation)
 	}
-	if v.table.waiting >= v.cfg.MaxPending {
-		v.table.expect()
-	}
 	if v.table.put(r, now) {
 		r.project.late[r.vital].Inc()
 		return early
 	}
 	if v.table.waiting > v.cfg.MaxPending {
 		n := len(early)
-		early = v.table.quietest(early)
-		v.m.early.Inc() // last: it waits for all that was written
+		some := 1 + min(v.cfg.MaxPending/crowd, crowd)
+		early = v.table.crowdOut(some, early)
+		v.m.early.Add(float64(some)) // last: it waits for all that was written
 		return early[:n+len(v.decide(early[n:], now))]
 	}
 	return early
