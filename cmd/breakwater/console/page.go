@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -92,7 +93,10 @@ var funcs = template.FuncMap{
 
 func query(s string) string { return url.QueryEscape(s) }
 
-var sheets = parse()
+// sheets are read when the first page is asked for: they are a third of all objects
+// of a gateway that has just begun, which its garbage collector would look at again
+// and again for nobody.
+var sheets = sync.OnceValue(parse)
 
 // parse reads the templates: the layout and the parts shared by all, then each
 // page with them. A mistake is found by the first test, not at 3 a.m.
@@ -126,7 +130,7 @@ func (s *server) render(c echo.Context, status int, name string, v view) error {
 		}
 	}
 	var b bytes.Buffer
-	if err := sheets[name].ExecuteTemplate(&b, "layout.html", v); err != nil {
+	if err := sheets()[name].ExecuteTemplate(&b, "layout.html", v); err != nil {
 		return fmt.Errorf("page %s: %w", name, err)
 	}
 	return c.HTMLBlob(status, b.Bytes())

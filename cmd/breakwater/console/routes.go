@@ -113,7 +113,7 @@ func (s *server) frame(topic string) ([]byte, error) {
 	page, order, _ := strings.Cut(page, ":")
 	var b bytes.Buffer
 	v := view{Page: page, Project: project, Projects: s.o.State.Projects(), Now: s.o.Now(), Data: s.liveData(page, project, order)}
-	if err := sheets[page].ExecuteTemplate(&b, "live", v); err != nil {
+	if err := sheets()[page].ExecuteTemplate(&b, "live", v); err != nil {
 		s.o.Logger.Error().Err(err).Str("page", page).Msg("live page could not be made")
 		return nil, fmt.Errorf("live page %s: %w", page, err)
 	}
