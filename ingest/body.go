@@ -36,24 +36,30 @@ type body struct {
 // wire counts what came over the network and remembers its own error, so that
 // a decoder's complaint about the cut-off end is not taken for the cause.
 type wire struct {
-	r     io.Reader
+	r     io.ReadCloser
 	n     int64
 	limit int64
 	err   error
+	ended bool // all of it has come
 	req   *Request
 	conn  *sender // that it comes over; nil in tests of protocols
 }
 
 // Read gives the request's processor up while it waits for the network.
 func (w *wire) Read(p []byte) (int, error) {
-	if w.err != nil {
+	switch {
+	case w.err != nil:
 		return 0, w.err
+	case w.ended:
+		return 0, io.EOF
 	}
 	w.req.Rest()
 	n, err := w.r.Read(p)
 	w.n += int64(n)
 	if err == io.EOF { // io.Reader's own word
 		w.conn.arrived()
+		w.ended = true
+		_ = w.r.Close() // else net/http looks for more of it before it answers
 	}
 	if late := w.req.Resume(); late != nil {
 		w.err = late

@@ -46,9 +46,9 @@ func (d *door) handler(ep *Endpoint) echo.HandlerFunc {
 			v.outcome = schemas.RateLimited
 		}
 		if batch.Reply != nil {
-			return respond(c, *batch.Reply, batch.EventID)
+			return d.respond(c, *batch.Reply, batch.EventID)
 		}
-		return respond(c, ep.Reply, batch.EventID)
+		return d.respond(c, ep.Reply, batch.EventID)
 	}
 }
 

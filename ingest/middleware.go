@@ -50,6 +50,7 @@ type visit struct {
 	opaque   bool    // no page can read the answer
 	id       ulid.ULID
 	start    time.Time
+	end      time.Time // when its endpoint answered
 	endpoint string
 	project  string
 	bytes    int64
@@ -86,7 +87,10 @@ func (d *door) observe(c echo.Context) {
 		d.respondError(err, c)
 	}
 	d.metrics.inFlight.Add(-1)
-	status, took := c.Response().Status, d.opts.Now().Sub(v.start)
+	if v.end.IsZero() {
+		v.end = d.opts.Now()
+	}
+	status, took := c.Response().Status, v.end.Sub(v.start)
 	d.metrics.answered(v.endpoint, c.Request().Method, status, took)
 	d.sighted(v, status)
 	d.line(v, status, took)

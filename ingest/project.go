@@ -112,10 +112,11 @@ func (o Origins) Allow(origin string) bool {
 }
 
 func matchOrigin(pattern, origin string) bool {
-	pattern, origin = strings.ToLower(strings.TrimSuffix(pattern, "/")), strings.ToLower(origin)
+	pattern = strings.TrimSuffix(pattern, "/")
 	if pattern == "*" {
 		return true
 	}
+	pattern, origin = strings.ToLower(pattern), strings.ToLower(origin)
 	scheme, host, ok := strings.Cut(origin, "://")
 	if !ok {
 		return false

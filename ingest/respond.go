@@ -12,8 +12,12 @@ import (
 	"breakwater/schemas"
 )
 
-// respond answers success.
-func respond(c echo.Context, r Reply, eventID string) error {
+// respond answers success, which is the end of the visit: what is left of it takes
+// no time to speak of.
+func (d *door) respond(c echo.Context, r Reply, eventID string) error {
+	v := visitOf(c)
+	v.end = d.opts.Now()
+	c.Response().Header()["Date"] = d.dates.at(v.end)
 	status := r.Status
 	if status == 0 {
 		status = http.StatusOK

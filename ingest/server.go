@@ -82,6 +82,7 @@ type Server struct {
 	metrics  *metrics
 	memory   *memory
 	queries  queries
+	dates    dates
 	door     atomic.Pointer[door]
 	http     *http.Server
 	draining atomic.Bool
