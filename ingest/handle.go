@@ -14,9 +14,10 @@ import (
 
 // handler is the path of every request that brings items.
 func (d *door) handler(ep *Endpoint) echo.HandlerFunc {
+	usual := d.metrics.usually(ep)
 	return func(c echo.Context) error {
 		v, r := visitOf(c), c.Request()
-		v.endpoint = ep.Name
+		v.endpoint, v.usual = ep.Name, usual
 		v.refuse = ep.Refuse
 		if ep.Credentials {
 			echoOrigin(c.Response().Header(), r, v.opaque)

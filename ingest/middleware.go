@@ -52,6 +52,7 @@ type visit struct {
 	start    time.Time
 	end      time.Time // when its endpoint answered
 	endpoint string
+	usual    *usual // answer of the endpoint
 	project  string
 	bytes    int64
 	outcome  schemas.Outcome      // "" for what carries no items
@@ -91,7 +92,7 @@ func (d *door) observe(c echo.Context) {
 		v.end = d.opts.Now()
 	}
 	status, took := c.Response().Status, v.end.Sub(v.start)
-	d.metrics.answered(v.endpoint, c.Request().Method, status, took)
+	d.metrics.answered(v.usual, v.endpoint, c.Request().Method, status, took)
 	d.sighted(v, status)
 	d.line(v, status, took)
 	d.trace(v, c.Request().Method, status, took)
