@@ -21,9 +21,9 @@
 // 104. FCP and TTFB do not change: the first report counts. The
 // mobile measurements are final when they are sent and are observed at once.
 //
-// The table of waiting ids is bounded (MaxPending). When it is full the one
-// that has been quiet longest is observed early; none is lost. A report for an
-// id that was already observed is counted as late
+// The table of waiting ids is bounded (MaxPending). When it is full those that
+// have been quiet longest are observed early, some dozens at a time; none is lost.
+// A report for an id that was already observed is counted as late
 // (web_vitals_late_updates_total), never observed again: hashes of observed ids
 // are remembered, at least the newest MaxSeen.
 //
