@@ -15,7 +15,7 @@ const (
 	// 28 KB of garbage at the door for an event (BenchmarkDoor): Go's own rule, to collect whenever what is
 	// alive has doubled, would collect after every few hundred requests. More than
 	// this would show in what hostile requests can make the process take.
-	restRoom = 24 << 20
+	restRoom = 32 << 20
 	// roomMemory is for how long what is alive must stay before it gives the heap
 	// more room.
 	roomMemory = 5 * time.Second
