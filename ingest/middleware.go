@@ -50,7 +50,6 @@ type visit struct {
 	opaque   bool    // no page can read the answer
 	id       ulid.ULID
 	start    time.Time
-	end      time.Time // when its endpoint answered
 	endpoint string
 	usual    *usual // answer of the endpoint
 	project  string
@@ -88,10 +87,7 @@ func (d *door) observe(c echo.Context) {
 		d.respondError(err, c)
 	}
 	d.metrics.inFlight.Add(-1)
-	if v.end.IsZero() {
-		v.end = d.opts.Now()
-	}
-	status, took := c.Response().Status, v.end.Sub(v.start)
+	status, took := c.Response().Status, d.opts.Now().Sub(v.start)
 	d.metrics.answered(v.usual, v.endpoint, c.Request().Method, status, took)
 	d.sighted(v, status)
 	d.line(v, status, took)

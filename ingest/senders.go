@@ -37,6 +37,7 @@ type sender struct {
 	peer   netip.Addr // the other end; invalid for a unix socket
 	crowd  *crowd     // nil until it is served, and without a bound
 	phase  atomic.Int32
+	sealed bool // under TLS, whose reads are not those of net/http; known before the first byte
 	multi  bool // HTTP/2, which sends several requests at a time; known before the first
 
 	// Under crowd.mu.
@@ -108,11 +109,17 @@ func senderUnder(ctx context.Context) *sender {
 // HTTP/2 sends need be no request: there net/http's word counts.
 func (c *sender) Read(p []byte) (int, error) {
 	// Of one byte is net/http's look-out for clients who hang up: the request is here.
+	// Nothing else asks for one, because what leaves room for one counts at once.
 	if len(p) > 1 && c.phase.Load() == beginning && c.phase.CompareAndSwap(beginning, counted) {
 		c.begin()
 	}
 	n, err := c.patient.Read(p)
-	if n > 0 && c.phase.Load() == resting {
+	switch {
+	case n <= 0 || c.phase.Load() != resting:
+	case c.sealed || n >= len(p)-1:
+		c.phase.Store(counted)
+		c.begin()
+	default:
 		c.phase.Store(beginning)
 	}
 	return n, err
@@ -245,6 +252,7 @@ func (s *Server) connState(conn net.Conn, state http.ConnState) {
 	}
 	switch state {
 	case http.StateNew:
+		_, c.sealed = conn.(*tls.Conn)
 		proxies := s.door.Load().settings.Config.TrustedProxies
 		if c.peer.IsValid() && !contains(proxies, c.peer) {
 			s.senders.open(c)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -117,6 +118,35 @@ func TestSendersOfOneAddress(t *testing.T) {
 	}
 	if n := metricValue(t, e, "breakwater_http_connections_cut_total"); n != 2 {
 		t.Errorf("%v were counted as cut off, want 2", n)
+	}
+}
+
+// However much of a header comes at once after a rest, who then says nothing counts
+// as sending: also where net/http's buffer has room for one byte more, as many as
+// its look-out for clients who hang up asks for.
+func TestSendersAfterARest(t *testing.T) {
+	whole := header(len(env(goodEvent))) + env(goodEvent)
+	for _, n := range []int{20, 4094, 4095, 4096} {
+		e, addr := overTCP(t, func(o *ingest.Options) { o.Config.SendingPerIP = 1 })
+		var rested []net.Conn
+		for range 3 {
+			c := sends(t, "127.0.0.1", addr, whole)
+			if status, _, _ := answerOf(t, c); status != 200 {
+				t.Fatal(status)
+			}
+			rested = append(rested, c)
+		}
+		for _, c := range rested {
+			if _, err := io.WriteString(c, "POST /"+strings.Repeat("a", n-6)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		waitFor(t, func() error {
+			if got := metricValue(t, e, "breakwater_http_connections_cut_total"); got != 2 {
+				return fmt.Errorf("of a header %d bytes: %v were cut off, want 2", n, got)
+			}
+			return nil
+		})
 	}
 }
 

@@ -53,7 +53,7 @@ func keepRoom(ctx context.Context, now func() time.Time) error {
 		if live > 0 {
 			low.see(live, now())
 			room := max(restRoom, low.value())
-			if want := int64(beside() + live + room + spareRoom); max(want-limit, limit-want) > limitStep {
+			if want := int64(beside() + limitFor(live, roots, room)); max(want-limit, limit-want) > limitStep {
 				debug.SetMemoryLimit(want)
 				limit = want
 			}
@@ -74,6 +74,13 @@ func keepRoom(ctx context.Context, now func() time.Time) error {
 // it counts from what is alive and from the roots, stacks and globals.
 func roomPercent(live, roots, room uint64) int {
 	return int(max(room*100/max(live+roots, 1<<20), 10))
+}
+
+// limitFor is how much memory objects may take then, in bytes. It is not less than
+// what the percentage gives, which has a least value, or a large heap would be
+// collected all the time; of the limit the runtime keeps three hundredths back.
+func limitFor(live, roots, room uint64) uint64 {
+	return (live+max(room, (live+roots)/10))*100/96 + spareRoom
 }
 
 // lowest is the least of the values seen between one and two times roomMemory

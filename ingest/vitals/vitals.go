@@ -236,7 +236,7 @@ func (v *Vitals) record(req *ingest.Request, b *schemas.Beacon, c client) (used 
 		p.logPoor(v, &r, e)
 	}
 	observeAll(early, now)
-	clear(early) // nothing of it may be kept alive
+	clear(early[:cap(early)]) // nothing of it may be kept alive, nor of what was dropped
 	*room = early[:0]
 	rooms.Put(room)
 	return used
