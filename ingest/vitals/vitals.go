@@ -181,6 +181,7 @@ func (v *Vitals) decide(done []observation, now time.Time) []observation {
 			kept = append(kept, *o)
 		}
 	}
+	clear(done[len(kept):]) // nothing of what was dropped may be kept alive
 	return kept
 }
 
@@ -236,7 +237,7 @@ func (v *Vitals) record(req *ingest.Request, b *schemas.Beacon, c client) (used 
 		p.logPoor(v, &r, e)
 	}
 	observeAll(early, now)
-	clear(early[:cap(early)]) // nothing of it may be kept alive, nor of what was dropped
+	clear(early) // nothing of it may be kept alive
 	*room = early[:0]
 	rooms.Put(room)
 	return used
@@ -245,9 +246,9 @@ func (v *Vitals) record(req *ingest.Request, b *schemas.Beacon, c client) (used 
 // rooms are for what a beacon makes observed.
 var rooms = sync.Pool{New: func() any { return new([]observation) }}
 
-// crowd is about how many are observed early at a time where the table is full, one
+// earlyAtOnce is about how many are observed early at a time where the table is full, one
 // where it is small: together they cost less than one with each report.
-const crowd = 64
+const earlyAtOnce = 64
 
 // SourceSentry marks beacons that were read out of Sentry traffic.
 const SourceSentry = "sentry"
@@ -282,7 +283,7 @@ func (v *Vitals) settle(r *report, id string, now time.Time, early []observation
 	}
 	if v.table.waiting > v.cfg.MaxPending {
 		n := len(early)
-		some := 1 + min(v.cfg.MaxPending/crowd, crowd)
+		some := 1 + min(v.cfg.MaxPending/earlyAtOnce, earlyAtOnce)
 		early = v.table.crowdOut(some, early)
 		v.m.early.Add(float64(some)) // last: it waits for all that was written
 		return early[:n+len(v.decide(early[n:], now))]
