@@ -132,12 +132,7 @@ func TestCloseHandsBackWhatIsOnItsWay(t *testing.T) {
 	claiming.Wait()
 	line.open()
 	ended.Wait()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	got, err := other.Claim(ctx, dstA)
-	if err != nil || got.Meta().ID != id {
-		t.Fatalf("claim at the other gateway: %v", err)
-	}
+	mustClaim(t, other, id)
 }
 
 // What comes late is taken all the same: it is leased to this gateway, and
@@ -162,10 +157,16 @@ func TestLateMessagesAreTaken(t *testing.T) {
 		return err
 	})
 	line.open()
+	mustClaim(t, slow, id)
+}
+
+// mustClaim claims the record that is there.
+func mustClaim(t *testing.T, s *Spool, id string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	got, err := slow.Claim(ctx, dstA)
+	got, err := s.Claim(ctx, dstA)
 	if err != nil || got.Meta().ID != id {
-		t.Fatalf("claim of what came late: %v", err)
+		t.Fatalf("claim: %v", err)
 	}
 }
