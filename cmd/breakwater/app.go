@@ -87,8 +87,9 @@ type app struct {
 }
 
 // newApp wires the parts by a checked configuration. hub is told of the
-// gateway's own faults, nil tells nobody.
-func newApp(path string, cfg *config.Config, env config.Lookup, log zerolog.Logger, hub *sentrygo.Hub) (a *app, err error) {
+// gateway's own faults, nil tells nobody. When ctx ends it stops waiting for
+// servers that do not answer, with an error that is ctx's.
+func newApp(ctx context.Context, path string, cfg *config.Config, env config.Lookup, log zerolog.Logger, hub *sentrygo.Hub) (a *app, err error) {
 	a = &app{log: log, hub: hub, registry: prometheus.NewRegistry(), pages: prometheus.NewRegistry(), projects: &ingest.Projects{}, now: time.Now, failed: make(chan error, 8)}
 	defer func() {
 		if err != nil && a.spool != nil {
@@ -107,10 +108,10 @@ func newApp(path string, cfg *config.Config, env config.Lookup, log zerolog.Logg
 	}
 
 	// The spool first: it is what everything else promises by.
-	if a.spool, err = openSpool(cfg, a.ledger, a.registry, log.With().Str("part", "spool").Logger()); err != nil {
+	if a.spool, err = openSpool(ctx, cfg, a.ledger, a.registry, log.With().Str("part", "spool").Logger()); err != nil {
 		return a, err // names the folder
 	}
-	if a.moving, err = a.openMove(cfg, log.With().Str("part", "move").Logger()); err != nil {
+	if a.moving, err = a.openMove(ctx, cfg, log.With().Str("part", "move").Logger()); err != nil {
 		return a, err
 	}
 	if a.moving != nil {

@@ -51,7 +51,7 @@ func doorWith(b testing.TB, more string) http.Handler {
 	if err != nil {
 		b.Fatal(err)
 	}
-	a, err := newApp(path, cfg, func(string) (string, bool) { return "", false }, zerolog.Nop(), nil)
+	a, err := newApp(b.Context(), path, cfg, func(string) (string, bool) { return "", false }, zerolog.Nop(), nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -35,9 +35,9 @@ var (
 func (s spooler) Spill(project string) (ingest.Spill, error) { return s.Engine.Spill(project) }
 
 // openSpool opens the spool that the configuration names.
-func openSpool(cfg *config.Config, observer spool.Observer, reg prometheus.Registerer, log zerolog.Logger) (spool.Engine, error) {
+func openSpool(ctx context.Context, cfg *config.Config, observer spool.Observer, reg prometheus.Registerer, log zerolog.Logger) (spool.Engine, error) {
 	if cfg.Spool.Engine == config.EngineJetStream {
-		s, err := openStream(streamConfig(cfg), sharedObserver{observer}, reg, log)
+		s, err := openStream(ctx, streamConfig(cfg), sharedObserver{observer}, reg, log)
 		if err != nil {
 			return nil, err // not a nil pointer in an interface
 		}
@@ -88,13 +88,13 @@ func streamConfig(cfg *config.Config) jetstream.Config {
 }
 
 // openStream opens the stream that several gateways share.
-func openStream(sc jetstream.Config, observer spool.Observer, reg prometheus.Registerer, log zerolog.Logger) (*lockedStream, error) {
+func openStream(ctx context.Context, sc jetstream.Config, observer spool.Observer, reg prometheus.Registerer, log zerolog.Logger) (*lockedStream, error) {
 	lock, err := lockDir(sc.Dir)
 	if err != nil {
 		return nil, err
 	}
 	sc.Observer, sc.Registerer, sc.Logger = observer, reg, log
-	ctx, cancel := context.WithTimeout(context.Background(), openStreamWait)
+	ctx, cancel := context.WithTimeout(ctx, openStreamWait)
 	defer cancel()
 	s, err := jetstream.Open(ctx, sc)
 	if err != nil {

@@ -56,13 +56,13 @@ func newMoveMetrics(reg prometheus.Registerer) *moveMetrics {
 }
 
 // openMove finds what there is to move, nil for nothing.
-func (a *app) openMove(cfg *config.Config, log zerolog.Logger) (*move, error) {
+func (a *app) openMove(ctx context.Context, cfg *config.Config, log zerolog.Logger) (*move, error) {
 	m := newMoveMetrics(a.registry)
 	to, ok := a.spool.(spool.Adopter)
 	if !ok {
 		return nil, nil
 	}
-	from, what, err := otherSpool(cfg, recoveredOnly{a.ledger}, log)
+	from, what, err := otherSpool(ctx, cfg, recoveredOnly{a.ledger}, log)
 	if err != nil || from == nil {
 		return nil, err
 	}
@@ -86,9 +86,9 @@ func (a *app) openMove(cfg *config.Config, log zerolog.Logger) (*move, error) {
 
 // otherSpool opens the spool that is not configured, if it holds anything.
 // Nothing expires and nothing is given up in it: that is for its new place.
-func otherSpool(cfg *config.Config, observer spool.Observer, log zerolog.Logger) (spool.Spool, string, error) {
+func otherSpool(ctx context.Context, cfg *config.Config, observer spool.Observer, log zerolog.Logger) (spool.Spool, string, error) {
 	if cfg.Spool.Engine != config.EngineJetStream {
-		return drainedStream(cfg, observer, log)
+		return drainedStream(ctx, cfg, observer, log)
 	}
 	dir := cfg.Spool.Dir
 	if held, err := disk.Holds(dir); err != nil || !held {
@@ -104,13 +104,13 @@ func otherSpool(cfg *config.Config, observer spool.Observer, log zerolog.Logger)
 }
 
 // drainedStream opens the stream that a gateway on disk shall empty, if it shall.
-func drainedStream(cfg *config.Config, observer spool.Observer, log zerolog.Logger) (spool.Spool, string, error) {
+func drainedStream(ctx context.Context, cfg *config.Config, observer spool.Observer, log zerolog.Logger) (spool.Spool, string, error) {
 	if !cfg.Spool.JetStream.Drain {
 		return nil, "", nil
 	}
 	sc := streamConfig(cfg)
 	sc.MaxAge = -1
-	s, err := openStream(sc, observer, nil, log)
+	s, err := openStream(ctx, sc, observer, nil, log)
 	if err != nil {
 		return nil, "", err
 	}

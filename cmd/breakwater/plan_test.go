@@ -30,7 +30,7 @@ func inProcess(t *testing.T, text string) (*app, *config.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := newApp(path, cfg, noEnv, zerolog.Nop(), nil)
+	a, err := newApp(t.Context(), path, cfg, noEnv, zerolog.Nop(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

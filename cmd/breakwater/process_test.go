@@ -103,7 +103,7 @@ func freeAddr(t *testing.T) string {
 func (g *gateway) start() *gateway {
 	g.t.Helper()
 	g.launch()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		select {
 		case <-g.done:
 			g.t.Fatalf("the gateway ended: %v\n%s%s", g.exit, g.stdout.String(), g.stderr.String())

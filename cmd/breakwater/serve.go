@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"breakwater/cmd/breakwater/config"
 	"breakwater/cmd/breakwater/console"
 	"breakwater/cmd/breakwater/logs"
@@ -21,9 +23,12 @@ type serveCmd struct{}
 // flushLogs is how long the end waits for outputs of the log that are slow.
 const flushLogs = 2 * time.Second
 
-// Run serves until SIGINT or SIGTERM. A second signal ends it at once: what
-// was acknowledged is on disk either way.
+// Run serves until SIGINT or SIGTERM, also one that comes while it starts. A
+// second signal ends it at once: what was acknowledged is on disk either way.
 func (serveCmd) Run(c *cli) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal is not caught any more
 	cfg, err := config.Load(c.Config, os.LookupEnv)
 	if err != nil {
 		return err
@@ -40,7 +45,10 @@ func (serveCmd) Run(c *cli) error {
 		return err
 	}
 	defer lines.Close(flushLogs)
-	a, err := newApp(c.Config, cfg, os.LookupEnv, lines.Logger(), hub)
+	a, err := newApp(ctx, c.Config, cfg, os.LookupEnv, lines.Logger(), hub)
+	if errors.Is(err, context.Canceled) {
+		return toldToStop(lines.Logger(), err)
+	}
 	if err != nil {
 		return err
 	}
@@ -48,8 +56,9 @@ func (serveCmd) Run(c *cli) error {
 		return errors.Join(err, a.stop())
 	}
 	a.background = append(a.background, func(ctx context.Context) error { return keepRoom(ctx, time.Now) })
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	if ctx.Err() != nil {
+		return a.stop()
+	}
 	if err := a.start(ctx); err != nil {
 		return errors.Join(err, a.stop())
 	}
@@ -70,11 +79,17 @@ func (serveCmd) Run(c *cli) error {
 		case err := <-a.failed:
 			return errors.Join(err, a.stop())
 		case <-ctx.Done():
-			stop() // a second signal is not caught any more
 			a.tell(stateStopping)
 			return errors.Join(a.leave(), a.stop())
 		}
 	}
+}
+
+// toldToStop says that a signal ended the start: that is no fault. What there
+// was to wait for is told, for whoever sent it because it took so long.
+func toldToStop(log zerolog.Logger, err error) error {
+	log.Info().AnErr("waited_for", err).Msg("told to stop before the start was done")
+	return nil
 }
 
 // start opens both listeners and begins to work. The public one opens last:

@@ -279,3 +279,22 @@ func TestCommandLine(t *testing.T) {
 		})
 	}
 }
+
+// A gateway that is told to stop while it waits for the servers of its stream has
+// said what it waits for, and ends at once and in order.
+func TestToldToStopWhileStarting(t *testing.T) {
+	g := newGateway(t, strings.Replace(oneProject, "min_free: 0B}", `engine: jetstream, jetstream: {url: "nats://`+freeAddr(t)+`", replicas: 1, monitor_urls: ["http://127.0.0.1:1"]}}`, 1))
+	g.launch()
+	eventually(t, time.Minute, func() error {
+		if text := g.stdout.String(); !strings.Contains(text, "waiting for the servers of the stream") {
+			return fmt.Errorf("it does not say what it waits for:\n%s%s", text, g.stderr.String())
+		}
+		return nil
+	})
+	if err := g.stop(); err != nil {
+		t.Errorf("the end while starting was %v\n%s", err, g.stderr.String())
+	}
+	if text := g.stdout.String(); !strings.Contains(text, "told to stop before the start was done") || strings.Contains(text, "serving") {
+		t.Errorf("the log of its end is\n%s", text)
+	}
+}

@@ -56,9 +56,10 @@ func usageOf(pid int) (usage, error) {
 
 // process is a child that is ended by its id, never by name.
 type process struct {
-	cmd  *exec.Cmd
-	done chan struct{} // closed when it ended
-	exit error         // how; after done
+	cmd   *exec.Cmd
+	began time.Time
+	done  chan struct{} // closed when it ended
+	exit  error         // how; after done
 }
 
 func start(env []string, logTo *os.File, argv ...string) (*process, error) {
@@ -66,7 +67,7 @@ func start(env []string, logTo *os.File, argv ...string) (*process, error) {
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = logTo, logTo
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	p, started := &process{cmd: cmd, done: make(chan struct{})}, make(chan error, 1)
+	p, started := &process{cmd: cmd, began: time.Now(), done: make(chan struct{})}, make(chan error, 1)
 	go func() {
 		// The kernel ends the child with the thread that started it, so that
 		// thread must not end earlier.
@@ -93,11 +94,19 @@ func (p *process) kill() {
 	<-p.done
 }
 
+// deaf is how long a process that was just started may not catch signals yet: the
+// signal itself ends it then, which is in order, too.
+const deaf = time.Second
+
 // stop asks politely, then kills.
 func (p *process) stop() error {
+	asked := time.Now()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
+		if st, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && st.Signaled() && st.Signal() == syscall.SIGTERM && asked.Sub(p.began) < deaf {
+			return nil
+		}
 		return p.exit
 	case <-time.After(40 * time.Second):
 		p.kill()

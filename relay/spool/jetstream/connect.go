@@ -51,6 +51,9 @@ func (s *Spool) dial(ctx context.Context) error {
 			s.conn = conn
 			break
 		}
+		if !permanent(err) {
+			s.waits.Load().tell(err)
+		}
 		if permanent(err) || !pause(ctx, 250*time.Millisecond) {
 			return fmt.Errorf("connecting to the stream's servers: %w", err)
 		}

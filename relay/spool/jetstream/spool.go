@@ -55,6 +55,7 @@ type Spool struct {
 	listed   *lru.Cache[cursor, position] // where records were listed
 	looking  atomic.Bool                  // the keeper's look at the streams
 	opened   atomic.Bool                  // the streams were there
+	waits    atomic.Pointer[waits]        // while Open is at work
 	suspect  atomic.Bool                  // one of them may not be there any more
 	doubtful *lru.Cache[string, struct{}] // see doubt
 	orphans  map[string]time.Time         // of the last sweep: what nobody needed, and since when
@@ -85,17 +86,23 @@ type Spool struct {
 // Open connects, checks that the servers sync (*UnsyncedError otherwise),
 // makes the streams or takes those that are there, and returns a spool in use.
 // It tries until ctx ends where servers do not answer, or where one that a copy
-// needs is not there.
+// needs is not there, and says every ten seconds what it waits for. Where ctx is
+// cancelled the error is context.Canceled with what it waited for.
 func Open(ctx context.Context, cfg Config) (*Spool, error) {
 	s, err := newSpool(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("opening spool: %w", err)
 	}
+	s.waits.Store(&waits{log: s.log, now: s.now, since: s.now()})
 	silent, err := s.open(ctx)
 	if err != nil {
 		s.release()
+		if why := context.Cause(ctx); errors.Is(why, context.Canceled) {
+			err = fmt.Errorf("%w; last: %w", why, err)
+		}
 		return nil, fmt.Errorf("opening spool: %w", err)
 	}
+	s.waits.Store(nil)
 	s.wg.Add(3)
 	go s.keep()
 	go s.probe()

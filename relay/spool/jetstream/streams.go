@@ -167,7 +167,11 @@ func (s *Spool) retry(ctx context.Context, do func(context.Context) error) error
 		try, cancel := context.WithTimeout(ctx, 5*time.Second)
 		err := do(try)
 		cancel()
-		if err == nil || !away(err) || !pause(ctx, 100*time.Millisecond) {
+		if err == nil || !away(err) {
+			return err
+		}
+		s.waits.Load().tell(err)
+		if !pause(ctx, 100*time.Millisecond) {
 			return err
 		}
 	}
