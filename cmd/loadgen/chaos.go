@@ -92,7 +92,7 @@ func (c *chaosCmd) run(ctx context.Context) (*chaosReport, error) {
 	if c.Seed == 0 {
 		c.Seed = uint64(time.Now().UnixNano())
 	}
-	o := rigOptions{binary: c.Gateway, nginx: c.Nginx, gateways: c.Gateways, nats: c.NATS, redis: c.Redis, loopback: c.Loopback, dir: c.Dir, limit: c.Limit, window: min(max(c.Calm, 2*time.Second), 10*time.Second)}
+	o := rigOptions{binary: c.Gateway, nginx: c.Nginx, gateways: c.Gateways, nats: c.NATS, redis: c.Redis, loopback: c.Loopback, dir: c.Dir, limit: c.Limit, window: min(max(c.Calm, 3*time.Second), 10*time.Second)}
 	if err := o.needs(); err != nil {
 		return nil, err
 	}
@@ -139,6 +139,12 @@ func (c *chaosCmd) chaos(ctx context.Context, r *rig) (*chaosReport, error) {
 		}
 	}}
 	go c.watch(sending, begin, main, came)
+	alone := &loners{}
+	if c.Redis {
+		for i := range r.gateways {
+			wg.Go(func() { alone.follow(sending, r, i) })
+		}
+	}
 
 	var storms []stormCheck
 	quiet := func() error { // before and after
@@ -160,7 +166,7 @@ func (c *chaosCmd) chaos(ctx context.Context, r *rig) (*chaosReport, error) {
 		over()
 	}
 	if err == nil {
-		err = r.ready(ctx, 2*time.Minute)
+		err = r.ready(ctx, 5*time.Minute)
 	}
 	if err == nil {
 		err = quiet()
@@ -177,7 +183,7 @@ func (c *chaosCmd) chaos(ctx context.Context, r *rig) (*chaosReport, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	return c.count(ctx, r, h, flows, came, storms, stretch{begin, end})
+	return c.count(ctx, r, h, flows, came, storms, stretch{begin, end}, alone.times)
 }
 
 // flows are the clients: those whose reports must arrive, and those of the

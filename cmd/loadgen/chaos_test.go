@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -64,17 +65,33 @@ func TestChaosFindsWhatIsWrong(t *testing.T) {
 		t.Errorf("found %+v and %v, want %+v", d, odd, want)
 	}
 
-	// A project that gets exactly 10 a second until the kill of Redis, and 30 in between.
-	var taken []time.Time
-	for s := 0.0; s < 300; s += 0.1 {
-		taken = append(taken, at(s))
-		if s >= 200 && s < 210 {
-			taken = append(taken, at(s), at(s))
+	// A project that gets exactly 10 a second of 20 until the kill of Redis, and 30 in
+	// between; a gateway decides alone for a while, too.
+	var asked []decision
+	ask := func(s float64, status, n int) {
+		for range n {
+			asked = append(asked, decision{stretch{at(s), at(s + 0.01)}, status})
 		}
 	}
-	l := checkLimit(taken, taken, 10, 0, stretch{at(0), at(300)}, past)
-	if l.OfLimit < 0.99 || l.OfLimit > 1.01 || l.Worst > 1.01 || l.Without < 1.5 || l.OfCalm < 0.99 || l.CalmSeconds > l.Seconds-2 {
+	alone := []stretch{{at(40), at(45)}}
+	for s := 0.0; s < 300; s += 0.1 {
+		if ask(s, 200, 1); s >= 200 && s < 210 || s >= 41 && s < 44 {
+			ask(s, 200, 2)
+		} else {
+			ask(s, 429, 1)
+		}
+	}
+	l := checkLimit(asked, 10, 5, stretch{at(0), at(300)}, past, alone)
+	if l.OfLimit < 0.98 || l.OfLimit > 1.01 || l.Worst > 1.01 || l.Bursts > 0.1 || l.Without < 1.5 || l.OfCalm < 0.98 || l.OfCalm > 1.01 || l.CalmDue < 0.95 || l.CalmDue > 1 || l.starved() || l.CalmSeconds > l.Seconds-2 {
 		t.Errorf("the limit is judged %+v", l)
+	}
+	if l := checkLimit(asked, 10, 5, stretch{at(0), at(300)}, past, nil); l.Worst < 1.02 {
+		t.Errorf("what was decided alone is not seen: %+v", l)
+	}
+	n := 0
+	half := slices.DeleteFunc(slices.Clone(asked), func(d decision) bool { n++; return d.taken() && n%4 < 2 })
+	if l := checkLimit(half, 10, 5, stretch{at(0), at(300)}, past, alone); !l.starved() {
+		t.Errorf("half a limit is enough: %+v", l)
 	}
 	rep := chaosReport{Acked: 1, Faults: 1, Limit: &l}
 	if err := rep.verdict(""); err != nil {
@@ -84,21 +101,20 @@ func TestChaosFindsWhatIsWrong(t *testing.T) {
 	if err := rep.verdict(""); err != nil {
 		t.Errorf("slow clients are taken for a low limit: %v", err)
 	}
-	var heaps []time.Time // 100 every four seconds, of which a burst of 20 covers 20
+	asked = nil // heaps of 100 every four seconds, of which a burst of 20 covers 20
 	for s := range 10 {
-		for range 100 {
-			heaps = append(heaps, at(float64(4*s)+3))
-		}
+		ask(float64(4*s)+3, 200, 20)
+		ask(float64(4*s)+3, 429, 80)
 	}
-	if due := (stretch{at(0), at(40)}).due(heaps, 10, 20); due != 200 {
-		t.Errorf("a bucket would have granted %d, want 200", due)
+	if due := (stretch{at(0), at(40)}).due(asked, 10, 20); due != 9*19 { // nobody knows how full it was at first
+		t.Errorf("a bucket must have granted %g, want 171", due)
 	}
 	for what, spoil := range map[string]func(*chaosReport){
 		"were lost":            func(r *chaosReport) { r.Lost = 1 },
 		"dead letters":         func(r *chaosReport) { r.Dead = 1 },
 		"no explanation":       func(r *chaosReport) { r.Twice.Unexplained = 1 },
 		"lost confirmations":   func(r *chaosReport) { r.Twice.Confirmation = 1 },
-		"while Redis was":      func(r *chaosReport) { r.Limit = &limitCheck{OfLimit: 1.2} },
+		"while Redis was":      func(r *chaosReport) { r.Limit = &limitCheck{OfLimit: 1.2, Bursts: 0.09} },
 		"nothing was broken":   func(r *chaosReport) { r.Limit = &limitCheck{OfCalm: 0.8, CalmSeconds: 9, CalmDue: 1} },
 		"proved nothing":       func(r *chaosReport) { r.Acked = 0 },
 		"nothing broken":       func(r *chaosReport) { r.Faults = 0 },

@@ -27,8 +27,8 @@ type flow struct {
 
 	mu    sync.Mutex
 	fates map[relaytest.ID]*fate
-	taken []time.Time // when each was acknowledged
-	asked []time.Time // when each was taken or refused by a limit
+	asked []decision  // each that was sent
+	taken int         // of them
 	tally map[int]int // answers by status; 0 is none
 	stop  atomic.Bool // keepers give up, too
 }
@@ -38,6 +38,16 @@ type fate struct {
 	first, acked time.Time
 	sends        int
 }
+
+// decision is a request and its answer. What decided about it happened at some
+// moment between: on a busy machine that may be seconds.
+type decision struct {
+	stretch
+	status int
+}
+
+func (d decision) taken() bool   { return d.status/100 == 2 }
+func (d decision) refused() bool { return d.status == http.StatusTooManyRequests }
 
 // retryPause is how long a client waits that got no answer.
 const retryPause = 300 * time.Millisecond
@@ -108,12 +118,10 @@ func (f *flow) note(v relaytest.ID, status int, at time.Time) {
 	}
 	x.sends++
 	f.tally[status]++
-	if status/100 == 2 || status == http.StatusTooManyRequests {
-		f.asked = append(f.asked, now)
-	}
+	f.asked = append(f.asked, decision{stretch{at, now}, status})
 	if status/100 == 2 {
 		x.acked = now
-		f.taken = append(f.taken, now)
+		f.taken++
 	}
 }
 
@@ -121,7 +129,7 @@ func (f *flow) note(v relaytest.ID, status int, at time.Time) {
 func (f *flow) acked() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.taken)
+	return f.taken
 }
 
 // delivery is one arrival at the upstream.
@@ -140,6 +148,12 @@ func (a *arrivals) add(v relaytest.ID, by int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.all[v] = append(a.all[v], delivery{time.Now(), by})
+}
+
+func (a *arrivals) has(v relaytest.ID) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.all[v]) > 0
 }
 
 func (a *arrivals) len() int {

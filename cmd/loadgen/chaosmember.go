@@ -21,6 +21,7 @@ type member struct {
 	proc   *process
 	wanted bool
 	ended  atomic.Int64 // how often it ended without being asked
+	lives  atomic.Int64 // how often it was started
 }
 
 // restartAfter is how long a member that ended by itself stays down.
@@ -44,6 +45,7 @@ func (m *member) begin() error {
 		return err
 	}
 	m.proc = p
+	m.lives.Add(1)
 	go func() {
 		<-p.done
 		if !m.mine(p) {

@@ -29,7 +29,9 @@ type rig struct {
 	natsAt   []*netNode
 	sink     *sink
 	storms   *relaytest.Upstream // the storm project's
-	closers  []func()
+	// stormsSent counts them: each is an error of its own.
+	stormsSent int
+	closers    []func()
 }
 
 // rigOptions say what to build.
@@ -83,7 +85,7 @@ func openRig(ctx context.Context, o rigOptions) (r *rig, err error) {
 			return r, err
 		}
 	}
-	return r, r.ready(ctx, 90*time.Second)
+	return r, r.ready(ctx, 3*time.Minute)
 }
 
 // close ends what runs and removes the network; the folder stays.
@@ -245,15 +247,25 @@ func tail(path string) string {
 	return string(b[max(0, len(b)-3000):])
 }
 
-// drain waits until no gateway holds anything.
-func (r *rig) drain(ctx context.Context, limit time.Duration) error {
-	left := 0.0
+// believed is how long a spool must be said to be empty while something is missing:
+// of a stream whose servers do not answer, gateways tell what they saw last.
+const believed = 90 * time.Second
+
+// drain waits until no gateway holds anything, and nothing is missing any more or
+// will come.
+func (r *rig) drain(ctx context.Context, limit time.Duration, missing func() bool) error {
+	left, empty := 0.0, time.Time{}
 	err := until(limit, "draining", func() bool {
 		if ctx.Err() != nil {
 			return true
 		}
 		time.Sleep(200 * time.Millisecond)
 		left = 0
+		defer func() {
+			if left != 0 {
+				empty = time.Time{}
+			}
+		}()
 		for _, addr := range r.private {
 			m, err := scrape(quick, addr)
 			if err != nil {
@@ -267,7 +279,10 @@ func (r *rig) drain(ctx context.Context, limit time.Duration) error {
 			}
 		}
 		progress("draining: %.0f items left", left)
-		return left == 0
+		if left == 0 && empty.IsZero() {
+			empty = time.Now()
+		}
+		return left == 0 && (!missing() || time.Since(empty) > believed)
 	})
 	if err != nil {
 		return fmt.Errorf("%w: %.0f items are left", err, left)

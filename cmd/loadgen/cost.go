@@ -148,7 +148,7 @@ func (c *costCmd) measure(ctx context.Context, r *rig) (rep costReport, err erro
 	const patience = 5 * time.Minute
 	progress("warming up")
 	send(2 * time.Second)
-	if err := r.drain(ctx, patience); err != nil {
+	if err := r.drain(ctx, patience, func() bool { return false }); err != nil {
 		return rep, err
 	}
 	names, pids := r.parts()
@@ -174,7 +174,7 @@ func (c *costCmd) measure(ctx context.Context, r *rig) (rep costReport, err erro
 			return rep, err
 		}
 	}
-	if err := r.drain(ctx, patience); err != nil {
+	if err := r.drain(ctx, patience, func() bool { return false }); err != nil {
 		return rep, err
 	}
 	synced, err := syncs()

@@ -119,7 +119,7 @@ func freeAddr() (string, error) {
 
 // untilListening waits for a server to take connections.
 func untilListening(addr string) error {
-	return until(10*time.Second, "waiting for "+addr, func() bool {
+	return until(time.Minute, "waiting for "+addr, func() bool {
 		c, err := net.Dial("tcp", addr)
 		if err == nil {
 			_ = c.Close()
@@ -263,16 +263,16 @@ func (g *gateway) fsyncs() (n struct{ syncs, items float64 }, err error) {
 	return n, nil
 }
 
-// balance scrapes until the ledger is zero and says what it was at last. A
-// scrape reads its counters one after the other, so one that falls into a
-// delivery may be off by what moved meanwhile.
+// balance scrapes until the ledger is zero, for a minute at most, and says what it
+// was at last. A scrape reads its counters one after the other, so one that falls
+// into deliveries is off by what moved meanwhile.
 func (g *gateway) balance() (float64, error) {
-	for n := 0; ; n++ {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		m, err := g.metrics()
 		if err != nil {
 			return 0, err
 		}
-		if off := m.ledger(); off == 0 || n == 20 {
+		if off := m.ledger(); off == 0 || time.Now().After(deadline) {
 			return off, nil
 		}
 	}

@@ -56,10 +56,11 @@ func usageOf(pid int) (usage, error) {
 
 // process is a child that is ended by its id, never by name.
 type process struct {
-	cmd   *exec.Cmd
-	began time.Time
-	done  chan struct{} // closed when it ended
-	exit  error         // how; after done
+	cmd  *exec.Cmd
+	log  *os.File      // what it says goes to its end; nil: elsewhere
+	said int64         // bytes that were in it before
+	done chan struct{} // closed when it ended
+	exit error         // how; after done
 }
 
 func start(env []string, logTo *os.File, argv ...string) (*process, error) {
@@ -67,7 +68,7 @@ func start(env []string, logTo *os.File, argv ...string) (*process, error) {
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = logTo, logTo
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	p, started := &process{cmd: cmd, began: time.Now(), done: make(chan struct{})}, make(chan error, 1)
+	p, started := &process{cmd: cmd, log: logTo, said: size(logTo), done: make(chan struct{})}, make(chan error, 1)
 	go func() {
 		// The kernel ends the child with the thread that started it, so that
 		// thread must not end earlier.
@@ -94,22 +95,36 @@ func (p *process) kill() {
 	<-p.done
 }
 
-// deaf is how long a process that was just started may not catch signals yet: the
-// signal itself ends it then, which is in order, too.
-const deaf = time.Second
+// size is how long a file is, 0 for none.
+func size(f *os.File) int64 {
+	if f == nil {
+		return 0
+	}
+	fi, err := f.Stat()
+	if err != nil {
+		return 0
+	}
+	return fi.Size()
+}
 
-// stop asks politely, then kills.
+// endsIn is how long a process may take to end in order. A gateway whose stream is
+// away gives up after its shutdown_timeout and a few seconds.
+const endsIn = 90 * time.Second
+
+// stop asks politely, then kills. A process that was just started and has said
+// nothing may not catch signals yet: the signal itself ends it then, which is in
+// order, too.
 func (p *process) stop() error {
-	asked := time.Now()
+	deaf := p.log != nil && size(p.log) == p.said
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
-		if st, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && st.Signaled() && st.Signal() == syscall.SIGTERM && asked.Sub(p.began) < deaf {
+		if st, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && st.Signaled() && st.Signal() == syscall.SIGTERM && deaf {
 			return nil
 		}
 		return p.exit
-	case <-time.After(40 * time.Second):
+	case <-time.After(endsIn):
 		p.kill()
-		return fmt.Errorf("did not stop in 40 s")
+		return fmt.Errorf("did not stop in %v", endsIn)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -166,6 +167,12 @@ func (t *tortureCmd) Run() error {
 	}
 	if err := gw.drain(10 * time.Minute); err != nil {
 		return err
+	}
+	if t.stream != nil { // of which the gateway may have told what it saw before
+		_ = until(believed, "what is missing", func() bool { // count says what is
+			time.Sleep(50 * time.Millisecond)
+			return !slices.ContainsFunc(sinks, func(s *sink) bool { missing, _ := s.check(sent.all); return len(missing) > 0 })
+		})
 	}
 	if r.Ledger, err = gw.balance(); err != nil {
 		return err

@@ -28,6 +28,7 @@ type statistics struct {
 	mu      sync.Mutex // held while somebody looks
 	at      time.Time
 	took    time.Duration
+	failed  bool // servers did not answer
 	changes int64
 	known   map[spool.Destination]*spool.Queue
 	records int64
@@ -73,8 +74,18 @@ func (s *Spool) touch() {
 	s.mu.Unlock()
 }
 
+// pause is how long after a look the next one may begin. Looking may take a
+// twentieth of the time; one that failed took long because nobody answered, and
+// what it did not see is asked for again soon.
+func (st *statistics) pause(age time.Duration) time.Duration {
+	if st.failed {
+		return 5 * age
+	}
+	return max(age, min(20*st.took, 30*age))
+}
+
 // Stats describes the spool: what all gateways together have stored. Up to
-// 2,048 messages it is exact, as of the last second; beyond that the records
+// 2,048 messages it is exact, as of the last second, while the servers answer; beyond that the records
 // of a queue are the servers' count of its messages times what messages hold
 // on average. InFlight is this gateway's.
 func (s *Spool) Stats() spool.Stats {
@@ -83,8 +94,7 @@ func (s *Spool) Stats() spool.Stats {
 	s.mu.Unlock()
 	s.stats.mu.Lock()
 	stale := s.stats.changes != changes || time.Since(s.stats.at) > 5*time.Second
-	// Looking may take a twentieth of the time.
-	if stale && !closed && time.Since(s.stats.at) >= max(s.cfg.times.statsAge, min(20*s.stats.took, s.cfg.times.statsAge*30)) {
+	if stale && !closed && time.Since(s.stats.at) >= s.stats.pause(s.cfg.times.statsAge) {
 		ctx, cancel := context.WithTimeout(s.ctx, 3*time.Second)
 		_ = s.look(ctx) // the old figures stand
 		cancel()
@@ -133,9 +143,9 @@ func (s *Spool) refresh(ctx context.Context) error {
 }
 
 // look reads sizes and counts. Under stats.mu.
-func (s *Spool) look(ctx context.Context) error {
+func (s *Spool) look(ctx context.Context) (err error) {
 	s.stats.at = time.Now()
-	defer func() { s.stats.took = time.Since(s.stats.at) }()
+	defer func() { s.stats.took, s.stats.failed = time.Since(s.stats.at), err != nil }()
 	s.mu.Lock()
 	changes := s.changes
 	s.mu.Unlock()
