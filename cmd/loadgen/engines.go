@@ -174,7 +174,7 @@ func (c *engineCell) measure(ctx context.Context, s store, payloads []string, d 
 	for i := range c.Producers {
 		wg.Go(func() {
 			mine := newLatency()
-			for n := i; window.Err() == nil; n++ {
+			for n := i; n == i || window.Err() == nil; n++ { // one at least, however long the machine stands still
 				at := time.Now()
 				if err := s.append(ctx, benchRecord(payloads[n%len(payloads)])); err != nil { // not window: what is begun is finished
 					mu.Lock()

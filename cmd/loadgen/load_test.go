@@ -125,24 +125,28 @@ func TestCompare(t *testing.T) {
 	})
 	c := compareCmd{
 		URL: "http://" + addr + "/in?sentry_key=abc", PID: os.Getpid(), Gateway: binary(t), Kind: "envelope", Size: "2000", Header: []string{"X-Api-Key: k"},
-		Upstream: up, Settle: time.Second, Rounds: 1, Time: 300 * time.Millisecond, Conns: 4, JSON: true,
+		Upstream: up, Settle: time.Second, Rounds: 1, Conns: 4, JSON: true,
 	}
-	report, err := c.run()
-	if err != nil {
-		t.Fatal(err)
-	}
+	var report compareReport
+	longEnough(t, func(d time.Duration) error {
+		c.Time = d / 3
+		if report, err = c.run(); err != nil {
+			t.Fatal(err)
+		}
+		for _, cl := range report.Cells {
+			if cl.PerSecond <= 0 || cl.OfRef <= 0 || cl.CPUPerM <= 0 || cl.P50 <= 0 || cl.NotOK != 0 {
+				return fmt.Errorf("%+v", cl)
+			}
+		}
+		if len(report.Cells) != 3 || report.OfOurs <= 0 || report.CPUOfOurs <= 0 || report.Acked < 2 {
+			return fmt.Errorf("%+v", report)
+		}
+		return nil
+	})
 	if wrong.Load() > 0 {
 		t.Errorf("%d requests were not what was asked for", wrong.Load())
 	}
-	for _, cl := range report.Cells {
-		if cl.PerSecond <= 0 || cl.OfRef <= 0 || cl.CPUPerM <= 0 || cl.P50 <= 0 || cl.NotOK != 0 {
-			t.Errorf("%+v", cl)
-		}
-	}
-	if len(report.Cells) != 3 || report.OfOurs <= 0 || report.CPUOfOurs <= 0 {
-		t.Errorf("%+v", report)
-	}
-	if report.Acked < 2 || report.Missing < report.Acked/2-5 || report.Missing > report.Acked/2+5 || report.Delivered+report.Missing != report.Acked {
+	if report.Missing < report.Acked/2-5 || report.Missing > report.Acked/2+5 || report.Delivered+report.Missing != report.Acked {
 		t.Errorf("half was delivered, counted: %+v", report)
 	}
 	c.URL = "http://192.0.2.1:80/"
@@ -178,7 +182,7 @@ func TestSinkPlaysItsScript(t *testing.T) {
 	if status, _, text, _ := do("PUT", "/script", "nonsense"); status != 400 || !strings.Contains(text, "refuse:5s") {
 		t.Fatalf("a bad script was answered %d %q", status, text)
 	}
-	if status, _, _, _ := do("PUT", "/script", "200 429:7 502 slow:30ms reset lost refuse:300ms 200"); status != 204 {
+	if status, _, _, _ := do("PUT", "/script", "200 429:7 502 slow:30ms reset lost refuse:2s 200"); status != 204 {
 		t.Fatalf("a script was answered %d", status)
 	}
 	taken := map[relaytest.ID]bool{}
@@ -260,18 +264,21 @@ func TestEveryKindIsTaken(t *testing.T) {
 			project, key = stormProject, stormKey
 		}
 		c := loadCmd{Target: gw.public, Project: project, Key: key, Kind: kind, Time: 300 * time.Millisecond, Conns: 2, Rate: 100, Size: "4096", Attachment: 300, HDR: hdr, IDs: ids, JSON: true}
-		if err := c.Run(); err != nil {
-			t.Fatalf("%s: %v", kind, err)
+		if err := until(time.Minute, "taking a "+kind, func() bool { // not one in the first 300 ms, where the machine is busy
+			if err := c.Run(); err != nil {
+				t.Fatalf("%s: %v", kind, err)
+			}
+			list, err := os.ReadFile(ids)
+			return err == nil && len(list) > 0
+		}); err != nil {
+			t.Error(err)
 		}
 		text, err := os.ReadFile(hdr)
 		if err != nil || !strings.Contains(string(text), "#[Mean") {
 			t.Errorf("%s: the distribution is %q, %v", kind, text, err)
 		}
-		if list, err := os.ReadFile(ids); err != nil || len(list) == 0 {
-			t.Errorf("%s: nothing was taken: %v", kind, err)
-		}
 	}
-	if err := gw.drain(20 * time.Second); err != nil {
+	if err := gw.drain(2 * time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	m, err := gw.metrics()

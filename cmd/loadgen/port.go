@@ -36,6 +36,9 @@ func (p *port) open() error {
 		return nil
 	}
 	l, err := net.Listen("tcp", p.addr)
+	for deadline := time.Now().Add(time.Minute); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(deadline); l, err = net.Listen("tcp", p.addr) {
+		time.Sleep(20 * time.Millisecond) // a connection of somebody else has it while it refuses
+	}
 	if err != nil {
 		return err
 	}
@@ -65,11 +68,7 @@ func (p *port) refuseFor(d time.Duration) {
 	if p.closed {
 		return
 	}
-	p.again = time.AfterFunc(d, func() {
-		for errors.Is(p.open(), syscall.EADDRINUSE) { // somebody else may have had it for a moment
-			time.Sleep(50 * time.Millisecond)
-		}
-	})
+	p.again = time.AfterFunc(d, func() { _ = p.open() }) // nobody waits for it
 }
 
 // close ends it for good.

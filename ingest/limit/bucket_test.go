@@ -191,7 +191,7 @@ func TestMemoryOfAMillionAddresses(t *testing.T) {
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	mib := float64(after.HeapAlloc-before.HeapAlloc) / (1 << 20)
+	mib := float64(int64(after.HeapAlloc)-int64(before.HeapAlloc)) / (1 << 20)
 	t.Logf("%d addresses in %.1f MiB", tb.len(), mib)
 	if mib > 150 {
 		t.Errorf("%.1f MiB for 1,000,000 addresses, want at most 150", mib)

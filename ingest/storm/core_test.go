@@ -199,7 +199,7 @@ func TestMemoryPerFingerprint(t *testing.T) {
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	per := float64(after.HeapAlloc-before.HeapAlloc) / n
+	per := float64(int64(after.HeapAlloc)-int64(before.HeapAlloc)) / n
 	t.Logf("%d fingerprints, %.0f bytes each", p.table.len(), per)
 	if p.table.len() != n {
 		t.Errorf("%d fingerprints, want %d", p.table.len(), n)

@@ -214,10 +214,10 @@ func TestEveryLineOnceWhateverFails(t *testing.T) {
 	for range n {
 		src.Add(event("production", time.Now()))
 	}
-	for deadline := time.Now().Add(time.Minute); src.Ended(dst) < n && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(3 * time.Minute); src.Ended(dst) < n && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := r.Shutdown(ctx); err != nil {
 		t.Error(err)

@@ -58,7 +58,7 @@ func TestNotReadIsNotDelivered(t *testing.T) {
 		"died a moment after": func(b, w net.Conn) {
 			_, _ = io.Copy(io.Discard, b)
 			_ = b.Close()
-			time.Sleep(60 * time.Millisecond) // within the hold
+			time.Sleep(60 * time.Millisecond) // within the hold, however busy the machine is
 			_ = w.Close()
 		},
 		"never closes": func(b, _ net.Conn) { _, _ = io.Copy(io.Discard, b); time.Sleep(time.Second) },
@@ -78,7 +78,7 @@ func TestNotReadIsNotDelivered(t *testing.T) {
 					_ = c.Close()
 				}
 			})
-			d := make1(t, syslog.Config{Server: syslog.Server{Network: "tcp", Address: addr}, Hold: 300 * time.Millisecond, Timeout: 500 * time.Millisecond})
+			d := make1(t, syslog.Config{Server: syslog.Server{Network: "tcp", Address: addr}, Hold: time.Minute, Timeout: 500 * time.Millisecond})
 			rec := relaytest.SampleRecord()
 			_, err := d.Deliver(t.Context(), &rec.Meta, &rec.Envelope)
 			if de := relay.AsDeliverError(err); err == nil || de.Class != relay.Temporary || !de.Down {

@@ -68,7 +68,7 @@ func put(t testing.TB, s *Spool, text string, dests ...string) string {
 
 func take(t testing.TB, s *Spool, name string) spool.Claim {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	c, err := s.Claim(ctx, spool.Destination{Project: "shop", Name: name})
 	if err != nil {

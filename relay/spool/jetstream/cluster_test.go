@@ -153,7 +153,7 @@ func eventually(t *testing.T, within time.Duration, check func() error) {
 // middle of it, with leases and claims out: the others get them at once.
 func TestGatewaysShareOneStream(t *testing.T) {
 	c := natstest.Start(t, natstest.Options{})
-	f := newFleet(t, c, 3, func(c *Config) { c.times.ackWait = 10 * time.Minute })
+	f := newFleet(t, c, 3, func(c *Config) { c.times.ackWait, c.times.giveUp = 10*time.Minute, time.Minute })
 	ctx, cancel := context.WithCancel(t.Context())
 	var delivering, appending sync.WaitGroup
 	var got seen

@@ -12,9 +12,10 @@ import (
 	"breakwater/relay/spool/spooltest"
 )
 
-// quick are times that tests can wait for.
+// quick are times that tests can wait for. giveUp is none of them: what is stored
+// must not be refused because the machine stood still for a moment.
 var quick = times{
-	ackWait: time.Second, giveUp: 3 * time.Second, hold: 30 * time.Second, nakMost: 50 * time.Millisecond,
+	ackWait: time.Second, giveUp: 8 * time.Second, hold: 30 * time.Second, nakMost: 50 * time.Millisecond,
 	flush: 20 * time.Millisecond, idle: 2 * time.Second, statsAge: time.Nanosecond,
 }
 
@@ -33,7 +34,7 @@ func contractConfig(c *natstest.Cluster, stream string, o spooltest.Options) Con
 
 func mustOpen(t testing.TB, cfg Config) *Spool {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	s, err := Open(ctx, cfg)
 	if err != nil {

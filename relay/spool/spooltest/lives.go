@@ -269,7 +269,7 @@ func testAway(t *testing.T, h Harness) {
 	e := begin(t, h, Options{})
 	before, held := e.add("before"), e.claim(DestA)
 	h.Away(t, true)
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // the spool's own patience ends before
 	defer cancel()
 	if err := e.s.Append(ctx, Record(e.clock.Now(), []string{"a", "b"}, "meanwhile")); err == nil {
 		t.Fatal("an append without storage was acknowledged")
@@ -277,7 +277,7 @@ func testAway(t *testing.T, h Harness) {
 	held.Release(e.clock.Now(), "no answer")
 	h.Away(t, false)
 	var after string
-	for deadline := time.Now().Add(30 * time.Second); after == ""; {
+	for deadline := time.Now().Add(time.Minute); after == ""; {
 		rec := Record(e.clock.Now(), []string{"a", "b"}, "after")
 		if err := e.s.Append(context.Background(), rec); err == nil {
 			after = rec.Meta.ID

@@ -221,8 +221,17 @@ func (n *node) get(path string, into any) error {
 	return json.NewDecoder(resp.Body).Decode(into)
 }
 
-// Leader is the node that leads a stream, -1 when none does or nobody answers.
+// Leader is the node that leads a stream. It waits for one, at most half a minute:
+// then it is -1.
 func (c *Cluster) Leader(stream string) int {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if i := c.leader(stream); i >= 0 || time.Now().After(deadline) {
+			return i
+		}
+	}
+}
+
+func (c *Cluster) leader(stream string) int {
 	for _, n := range c.nodes {
 		var js struct {
 			Accounts []struct {
