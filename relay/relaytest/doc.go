@@ -6,6 +6,6 @@
 //
 // Its promise: the fakes are strict. The upstream refuses what Sentry would
 // refuse and writes down what no gateway should send; the source notices a
-// record that ended twice or not at all. Apart from Contract nothing here
-// needs a *testing.T.
+// record that ended twice or not at all. Apart from Contract, Address and what
+// begins with Start nothing here needs a *testing.T.
 package relaytest

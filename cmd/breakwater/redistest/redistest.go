@@ -5,6 +5,7 @@ package redistest
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os/exec"
 	"strconv"
@@ -25,7 +26,7 @@ type Server struct {
 }
 
 // patience bounds each wait; the machine may be busy.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // Start runs a server; args are further settings, such as "--maxmemory", "2mb".
 func Start(t testing.TB, args ...string) *Server {
@@ -36,14 +37,21 @@ func Start(t testing.TB, args ...string) *Server {
 	return s
 }
 
+// freePort finds a port that nobody listens on. It lies below the range of
+// outgoing connections (32768 and up), so that only another server can take it.
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for try := 0; ; try++ {
+		port := 10000 + rand.IntN(5000)
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err == nil {
+			_ = l.Close()
+			return port
+		}
+		if try == 100 {
+			t.Fatal(err)
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // Addr is host and port, URL the same for a configuration.
