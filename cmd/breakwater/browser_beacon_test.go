@@ -31,6 +31,9 @@ func TestBrowserBeacon(t *testing.T) {
 	}
 	t.Logf("%s", out)
 	for _, r := range seen {
+		if r.Path == "/api/1/vitals/" { // of a page that lives a second longer than it needs: the histograms tell
+			continue
+		}
 		if got := fmt.Sprint(r.Phase, " ", r.Via, " ", r.Path, " ", r.Status); got != "errors fetch /api/1/crash/ 200" {
 			t.Errorf("request %q", got)
 		}
@@ -106,14 +109,17 @@ func TestBrowserBeacon(t *testing.T) {
 		}
 		// The button was busy for 250 ms: between good and poor.
 		for _, line := range []string{
-			`web_vitals_releases_total{project="shop",rating="good",release="shop@1.4.2",vital="LCP"} 1`,
+			// How long this machine took to paint decides which word, by the thresholds of LCP.
+			fmt.Sprintf(`web_vitals_releases_total{project="shop",rating=%q,release="shop@1.4.2",vital="LCP"} 1`, ratingOfLCP(sumSeries(text, "web_vitals_lcp_seconds_sum{"))),
 			`web_vitals_ratings_total{device="desktop",environment="production",project="shop",rating="good",route="/product/:id",vital="INP"} 0`,
-			// The walk to the cart changed the address without a load.
-			`web_vitals_navigations_total{navigation_type="soft-navigation",project="shop",rating="good",vital="FCP"} 1`,
 		} {
 			if !strings.Contains(text, line) {
 				return fmt.Errorf("no %s", line)
 			}
+		}
+		// The walk to the cart changed the address without a load.
+		if n := sumSeries(text, "web_vitals_navigations_total{", `navigation_type="soft-navigation"`, `vital="FCP"`); n != 1 {
+			return fmt.Errorf("%v first paints of soft navigations", n)
 		}
 		// Two pages; and a page that is left fires pagehide first, and only then the event at which web-vitals says its last.
 		if n := regexp.MustCompile(`(?m)^breakwater_http_requests_total{.*endpoint="vitals".*} [1-4]$`).FindString(text); n == "" {
@@ -123,34 +129,48 @@ func TestBrowserBeacon(t *testing.T) {
 	})
 }
 
+// ratingOfLCP is the word for a largest contentful paint, in seconds.
+func ratingOfLCP(seconds float64) string {
+	switch {
+	case seconds <= 2.5:
+		return "good"
+	case seconds <= 4:
+		return "needs-improvement"
+	}
+	return "poor"
+}
+
 // A client that was told to wait keeps its reports and sends them after the
 // time, each once.
 func TestBrowserBeaconObeysLimits(t *testing.T) {
 	up := startUpstream(t, relaytest.Options{})
-	g := newGateway(t, doorConfig(up, "    limits: {categories: {error: {rate: 30/m, burst: 1}}}\n")).start()
-	var seen []struct {
+	g := newGateway(t, doorConfig(up, "    limits: {categories: {error: {rate: 10/m, burst: 1}}}\n")).start()
+	type request struct {
 		At     float64
 		IDs    []string
 		Status int
 	}
+	var seen []request
 	out := drive(t, "beacon-limits.mjs", "http://"+testKey+"@"+g.public+"/1")
 	if err := json.Unmarshal(out, &seen); err != nil {
 		t.Fatalf("%v in %s", err, out)
 	}
 	t.Logf("%s", out)
-	if len(seen) < 3 || seen[0].Status != 200 || seen[1].Status != 429 {
-		t.Fatalf("want a report taken, the next refused, and it again later: %s", out)
+	// On a slow machine there may be room again for one more before one is refused.
+	refused := slices.IndexFunc(seen, func(r request) bool { return r.Status == 429 })
+	if refused < 1 || len(seen) < refused+2 || slices.ContainsFunc(seen[:refused], func(r request) bool { return r.Status != 200 }) {
+		t.Fatalf("want reports taken, one refused, and it again later: %s", out)
 	}
-	if last := seen[len(seen)-1]; last.Status != 200 || !slices.Equal(last.IDs, seen[1].IDs) {
+	if last := seen[len(seen)-1]; last.Status != 200 || !slices.Equal(last.IDs, seen[refused].IDs) {
 		t.Errorf("what was refused is not what came later: %s", out)
 	}
-	for i := 2; i < len(seen); i++ {
+	for i := refused + 1; i < len(seen); i++ {
 		if wait := seen[i].At - seen[i-1].At; wait < 900 {
 			t.Errorf("asked again after %v ms", wait)
 		}
 	}
 	eventually(t, 20*time.Second, g.emptySpool)
-	if n := up.Totals().Items["event"]; n != 2 {
-		t.Errorf("%d events at the upstream, want 2", n)
+	if n := up.Totals().Items["event"]; n != int64(refused)+1 {
+		t.Errorf("%d events at the upstream, want %d", n, refused+1)
 	}
 }

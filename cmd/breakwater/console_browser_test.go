@@ -32,9 +32,7 @@ func consoleGateway(t *testing.T) *gateway {
 		}
 		return relaytest.Step{}
 	}})
-	gone := startUpstream(t, relaytest.Options{})
-	lost := gone.DSN("9")
-	gone.Close()
+	lost := "http://" + relaytest.TestKey + "@" + freeAddr(t) + "/9" // nobody is there
 	g := newGateway(t, `server: {listen: "LISTEN", admin_listen: "ADMIN", admin_token: `+consoleToken+`}
 spool: {dir: "DATA/spool", min_free: 0B, max_size: 100MiB}
 limits: {per_ip: {rate: 100000/s, burst: 1000000}}

@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"breakwater/relay/relaytest"
 )
@@ -41,8 +43,10 @@ func TestDemoPage(t *testing.T) {
 	if len(out.Violations) > 0 {
 		t.Errorf("the page breaks its own policy: %q", out.Violations)
 	}
-	items := up.Totals().Items
-	if items["event"] < 3 || items["feedback"] != 1 || items["raw_security"]+items["csp"] == 0 {
-		t.Errorf("the upstream has %v", items)
-	}
+	eventually(t, time.Minute, func() error {
+		if items := up.Totals().Items; items["event"] < 3 || items["feedback"] != 1 || items["raw_security"]+items["csp"] == 0 {
+			return fmt.Errorf("the upstream has %v", items)
+		}
+		return nil
+	})
 }

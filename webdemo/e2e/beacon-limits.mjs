@@ -2,8 +2,8 @@
 //
 //   node beacon-limits.mjs http://KEY@127.0.0.1:8080/1
 //
-// Two errors, one after the other; then waits until both were taken, at most half a minute. Prints the requests as
-// JSON: [{"at", "ids", "status"}], at in milliseconds.
+// Errors, one after the other, until one is refused; then waits until all were taken, at most a minute. Prints the
+// requests as JSON: [{"at", "ids", "status"}], at in milliseconds, by the browser's clock.
 import {openBrowser, servePage} from './driver.mjs';
 
 const dsn = process.argv[2];
@@ -18,19 +18,28 @@ try {
   const seen = [];
   page.on('request', (request) => {
     if (request.method() !== 'POST' || !request.url().includes('/crash/')) return;
-    const entry = {at: Date.now(), ids: JSON.parse(request.postData()).reports.map((r) => r.id), status: 0};
+    const entry = {at: 0, ids: JSON.parse(request.postData()).reports.map((r) => r.id), status: 0};
     seen.push(entry);
-    request.response().then((r) => { entry.status = r ? r.status() : -1; }, () => { entry.status = -1; });
+    const ended = (r) => {
+      entry.at = request.timing().startTime;
+      entry.status = r ? r.status() : -1;
+    };
+    request.response().then(ended, () => ended(null));
   });
-  const taken = async (n) => {
-    for (let i = 0; i < 600 && seen.filter((s) => s.status === 200).length < n; i++) await page.waitForTimeout(50);
+  const until = async (done) => {
+    for (let i = 0; i < 1200 && !done(); i++) await page.waitForTimeout(50);
   };
+  const taken = () => seen.filter((s) => s.status === 200).length;
+  const refused = () => seen.some((s) => s.status === 429);
   await page.goto(`${shop.url}/product/42?dsn=${encodeURIComponent(dsn)}`);
   await page.waitForSelector('body[data-ready]');
-  await page.evaluate(() => window.beacon.capture(new Error('first')));
-  await taken(1);
-  await page.evaluate(() => window.beacon.capture(new Error('second')));
-  await taken(2);
+  let sent = 0;
+  while (sent < 10 && !refused()) {
+    const before = taken();
+    await page.evaluate((n) => window.beacon.capture(new Error(`number ${n}`)), ++sent);
+    await until(() => refused() || taken() > before);
+  }
+  await until(() => taken() === sent);
   console.log(JSON.stringify(seen));
 } finally {
   await browser.close();

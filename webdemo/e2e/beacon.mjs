@@ -27,24 +27,30 @@ try {
     };
     request.response().then(ended, () => ended(null));
   });
-  const answered = async (n) => {
-    for (let i = 0; i < 400 && seen.filter((s) => s.status).length < n; i++) await page.waitForTimeout(50);
-  };
+  const reports = () => seen.filter((s) => s.status).flatMap((s) => s.body.reports || []).length;
   await page.goto(`${shop.url}/product/42?dsn=${encodeURIComponent(dsn)}`);
   await page.waitForSelector('body[data-ready]');
+  // A click before the first paint would end LCP before it began.
+  await page.evaluate(() => new Promise((done) => new PerformanceObserver(done).observe({type: 'largest-contentful-paint', buffered: true})));
   phase = 'errors';
   for (const button of ['throw', 'reject', 'break']) await page.click(`#${button}`);
   await page.waitForSelector('#fallback');
-  await answered(1); // all three wait for a second, and leave together
+  for (let i = 0; i < 1200 && reports() < 3; i++) await page.waitForTimeout(50); // they wait for a second, to leave together
   phase = 'walk';
   await page.click('#slow');
+  await page.evaluate(() => new Promise((done) => {
+    const slow = (list) => list.getEntries().some((e) => e.name === 'click' && e.target?.id === 'slow') && done();
+    new PerformanceObserver(slow).observe({type: 'event', durationThreshold: 104, buffered: true});
+  }));
   await page.click('#cart');
   await page.waitForFunction(() => new Promise((done) => requestAnimationFrame(() => setTimeout(() => done(true), 100))));
   phase = 'leave';
   await page.goto('about:blank');
-  for (let i = 0; i < 400 && !/^breakwater_http_requests_total{.*endpoint="vitals".*} [1-9]/m.test(await (await fetch(metrics)).text()); i++) {
-    await page.waitForTimeout(50);
-  }
+  const arrived = async () => {
+    const text = await (await fetch(metrics)).text();
+    return ['lcp_seconds', 'fcp_seconds', 'ttfb_seconds', 'inp_seconds', 'cls'].every((v) => new RegExp(`^web_vitals_${v}_count{.*} [1-9]`, 'm').test(text));
+  };
+  for (let i = 0; i < 1200 && !(await arrived()); i++) await page.waitForTimeout(50);
   console.log(JSON.stringify(seen));
 } finally {
   await browser.close();

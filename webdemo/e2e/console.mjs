@@ -22,6 +22,12 @@ const browser = await chromium.launch({
   headless: true,
   args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run'],
 });
+// open is a context whose waits bear a machine with other work.
+const open = async (options) => {
+  const context = await browser.newContext(options);
+  context.setDefaultTimeout(120_000);
+  return context;
+};
 const report = {pages: [], axe: [], actions: {}, keyboard: {}, plain: [], live: {}, faults: []};
 const fault = (where, what) => report.faults.push(`${where}: ${what}`);
 
@@ -56,7 +62,7 @@ const looks = async () => {
     for (const colorScheme of ['light', 'dark']) {
       const mixed = (view.name === 'wide') !== (colorScheme === 'light');
       if (mixed && !all) continue;
-      const context = await browser.newContext({viewport: view.viewport, isMobile: view.isMobile, hasTouch: view.hasTouch, colorScheme, reducedMotion: 'reduce'});
+      const context = await open({viewport: view.viewport, isMobile: view.isMobile, hasTouch: view.hasTouch, colorScheme, reducedMotion: 'reduce'});
       const page = await context.newPage();
       watch(page);
       await page.goto(base + '/');
@@ -78,7 +84,7 @@ const places = async (page) => {
   const list = await page.locator('nav a').evaluateAll((links) => links.map((a) => [a.textContent.toLowerCase().replaceAll(' ', '-'), a.getAttribute('href')]));
   const behind = async (name, path, link) => {
     await page.goto(base + path);
-    const href = await page.locator(link).first().getAttribute('href', {timeout: 5000}).catch(() => null);
+    const href = await page.locator(link).first().getAttribute('href', {timeout: 30_000}).catch(() => null);
     if (href) list.push([name, href]);
     else fault(path, `no link ${link}`);
   };
@@ -87,7 +93,7 @@ const places = async (page) => {
   await behind('confirm-drop', '/dead-letters', 'a[href^="/act/drop"]');
   await behind('runbook', '/help', 'a[href^="/help/alerts/"]');
   await page.goto(base + '/dead-letters');
-  const hostile = await page.locator('a[href^="/records/"]', {hasText: 'script'}).first().getAttribute('href', {timeout: 5000}).catch(() => null);
+  const hostile = await page.locator('a[href^="/records/"]', {hasText: 'script'}).first().getAttribute('href', {timeout: 30_000}).catch(() => null);
   if (hostile) list.push(['record-hostile', hostile]);
   else fault('/dead-letters', 'the hostile record is not listed');
   return list;
@@ -116,7 +122,7 @@ const done = async (page) => (await page.locator('p.note').textContent()).replac
 
 // act presses what a person would press, each with its confirmation.
 const act = async () => {
-  const context = await browser.newContext({viewport: views[0].viewport});
+  const context = await open({viewport: views[0].viewport});
   const page = await context.newPage();
   watch(page);
   await signIn(page);
@@ -168,7 +174,7 @@ const act = async () => {
 // walk uses the keyboard alone: sign in, skip to the content, reach a button
 // and confirm it; whatever has the focus must be seen to have it.
 const walk = async () => {
-  const context = await browser.newContext({viewport: views[0].viewport});
+  const context = await open({viewport: views[0].viewport});
   const page = await context.newPage();
   watch(page);
   await page.goto(base + '/destinations');
@@ -214,7 +220,7 @@ const walk = async () => {
 
 // plain reads without JavaScript.
 const plain = async () => {
-  const context = await browser.newContext({viewport: views[0].viewport, javaScriptEnabled: false});
+  const context = await open({viewport: views[0].viewport, javaScriptEnabled: false});
   const page = await context.newPage();
   await signIn(page);
   for (const path of ['/', '/destinations', '/spool', '/dead-letters', '/errors', '/releases', '/vitals', '/ledger', '/limits', '/config', '/audit', '/help']) {
@@ -227,7 +233,7 @@ const plain = async () => {
 // watchLive sees a number change without a reload, keeps the focus meanwhile,
 // and stops when told to.
 const watchLive = async () => {
-  const context = await browser.newContext({viewport: views[0].viewport});
+  const context = await open({viewport: views[0].viewport});
   const page = await context.newPage();
   watch(page);
   await signIn(page);

@@ -37,6 +37,7 @@ export async function openBrowser(...more) {
     headless: true,
     args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run', ...more],
   });
+  browser.setDefaultTimeout(120_000); // the machine may have other work
   return {
     context: browser,
     close: async () => {

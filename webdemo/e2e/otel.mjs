@@ -33,7 +33,8 @@ try {
   await page.evaluate(() => new Promise((done) => new PerformanceObserver(done).observe({type: 'largest-contentful-paint', buffered: true})));
   await page.click('#pay');
   await page.click('#trace');
-  await page.waitForTimeout(100);
+  // INP is that of an interaction which the page has been told of, a frame or more after the click.
+  await page.evaluate(() => new Promise((done) => new PerformanceObserver(done).observe({type: 'first-input', buffered: true})));
   await page.evaluate(() => {
     Object.defineProperty(document, 'visibilityState', {value: 'hidden', configurable: true});
     document.dispatchEvent(new Event('visibilitychange'));
