@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -145,10 +146,14 @@ func TestFiltersAtTheDoor(t *testing.T) {
 		}
 	}
 	eventually(t, 20*time.Second, g.emptySpool)
-	if got := up.Totals().Taken; int(got) != len(cases) {
+	got := 0
+	for _, r := range up.Taken() {
+		if !slices.Contains(r.Types(), "client_report") { // the gateway's own, once a minute
+			got++
+		}
+	}
+	if got != len(cases) {
 		t.Errorf("%d requests reached the upstream, want the %d good ones", got, len(cases))
 	}
-	if off := imbalance(g.scrape()); off != 0 {
-		t.Errorf("the ledger is off by %v", off)
-	}
+	g.closed(t)
 }

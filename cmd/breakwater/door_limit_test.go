@@ -20,7 +20,7 @@ import (
 // trusted proxy the nearest address that is not a proxy's counts, whatever the
 // client wrote before it.
 func TestRatesUnderConcurrency(t *testing.T) {
-	const perSecond, burst, clients = 300, 60, 64
+	const perSecond, burst, clients = 100, 60, 64
 	perIP := fmt.Sprintf("limits: {per_ip: {rate: %d/s, burst: %d}}\n", perSecond, burst)
 	made := func() string {
 		return fmt.Sprintf("X-Forwarded-For: %d.%d.%d.%d", 1+rand.IntN(200), rand.IntN(256), rand.IntN(256), rand.IntN(256))
@@ -55,7 +55,11 @@ func TestRatesUnderConcurrency(t *testing.T) {
 			}
 			g := newGateway(t, config).start()
 			began := time.Now()
-			got := blast(t, g.public, clients, 0, began.Add(3*time.Second), func(n int) []byte {
+			// For three seconds; on a machine with other work until both sides of the limit were met.
+			got := blastUntil(t, g.public, clients, func(_ int, seen map[int]int) bool {
+				since := time.Since(began)
+				return since > time.Minute || since > 3*time.Second && seen[http.StatusOK] > burst && seen[http.StatusTooManyRequests] > 0
+			}, func(n int) []byte {
 				var headers []string
 				if c.header != nil {
 					headers = append(headers, c.header())
@@ -115,7 +119,7 @@ func ask(t *testing.T, url, body string) *http.Response {
 func TestAnswersOfLimits(t *testing.T) {
 	up := startUpstream(t, relaytest.Options{})
 	g := newGateway(t, doorConfig(up, `
-    limits: {categories: {error: {rate: 1/m, burst: 1}}, quota: {transaction: 0/month}}
+    limits: {categories: {error: {rate: 1/h, burst: 1}}, quota: {transaction: 0/month}}
     storm: {then_one_in: 1}
 `)).start()
 	url := g.envelopeURL()
@@ -189,8 +193,11 @@ func TestAnswersOfLimits(t *testing.T) {
 	eventually(t, 20*time.Second, g.emptySpool)
 	counts := map[string]int{}
 	for _, r := range up.Taken() {
-		for _, typ := range r.Types() {
-			counts[typ]++
+		for _, it := range r.Items {
+			if it.Header.Type == "client_report" && !strings.Contains(string(it.Payload), "queue_overflow") {
+				continue // the gateway's own, once a minute
+			}
+			counts[it.Header.Type]++
 		}
 	}
 	if counts["event"] != 1 || counts["session"] != 1 || counts["client_report"] != 21 || len(counts) != 3 {
@@ -212,7 +219,7 @@ func TestAnswersOfLimits(t *testing.T) {
 // A beacon over the limit is a plain 429 as well.
 func TestLimitedBeacon(t *testing.T) {
 	up := startUpstream(t, relaytest.Options{})
-	g := newGateway(t, doorConfig(up, "    limits: {per_key: {rate: 1/m, burst: 1}}\n")).start()
+	g := newGateway(t, doorConfig(up, "    limits: {per_key: {rate: 1/h, burst: 1}}\n")).start()
 	for n, want := range []int{204, 429, 429} {
 		resp := ask(t, "http://"+g.public+"/api/1/vitals/?key="+testKey, `{"name":"LCP","value":1834.2,"id":"v6-1","navigationType":"navigate"}`)
 		if resp.StatusCode != want {
@@ -285,7 +292,7 @@ func TestQuotaOutlivesTheProcess(t *testing.T) {
 	g.start()
 	send(200, 200, 200)
 	began := time.Now()
-	eventually(t, 6*time.Second, func() error { // 5 s, and 1 s for a slow machine
+	eventually(t, 6*time.Second, func() error { // that it is written every 5 s is tested on a clock, in ingest/limit
 		raw, err := os.ReadFile(filepath.Join(g.dir, "quotas.json"))
 		if err == nil && !strings.Contains(string(raw), `"month": 6`) {
 			err = fmt.Errorf("the file says %s", raw)
@@ -325,7 +332,10 @@ func TestFloodedNeighbour(t *testing.T) {
 	p99 := alone.end(t)
 	beside := startQuiet(g.public, func(n int) []byte { return request(n + alone.sent) })
 	began := time.Now()
-	got := blast(t, g.public, 8, 0, began.Add(3*time.Second), func(n int) []byte {
+	got := blastUntil(t, g.public, 8, func(_ int, seen map[int]int) bool {
+		since := time.Since(began)
+		return since > time.Minute || since > 3*time.Second && seen[429] > seen[200]
+	}, func(n int) []byte {
 		time.Sleep(8 * time.Millisecond) // 8 connections: about 1000/s, fifty times the limit
 		return postRequest(g.public, envelopePath, errorEnvelope(t, n, "LoudError", "shop@1"))
 	})

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -109,10 +108,19 @@ const envelopePath = "/api/1/envelope/?sentry_version=7&sentry_key=" + testKey
 // deadline when total is 0, and counts the answers by status.
 func blast(t *testing.T, addr string, conns, total int, until time.Time, request func(n int) []byte) map[int]int {
 	t.Helper()
+	return blastUntil(t, addr, conns, func(n int, _ map[int]int) bool {
+		return total > 0 && n >= total || total == 0 && time.Now().After(until)
+	}, request)
+}
+
+// blastUntil is blast that asks before each request, whose number is n, whether
+// the answers so far are enough.
+func blastUntil(t *testing.T, addr string, conns int, enough func(n int, seen map[int]int) bool, request func(n int) []byte) map[int]int {
+	t.Helper()
 	var (
 		wg   sync.WaitGroup
 		mu   sync.Mutex
-		next atomic.Int64
+		next int
 		seen = map[int]int{}
 		errs []error
 	)
@@ -120,25 +128,19 @@ func blast(t *testing.T, addr string, conns, total int, until time.Time, request
 		wg.Go(func() {
 			w := &wire{addr: addr}
 			defer w.close()
-			mine := map[int]int{}
-			for {
-				n := int(next.Add(1)) - 1
-				if total > 0 && n >= total || total == 0 && time.Now().After(until) {
-					break
-				}
-				a, err := w.do(request(n))
-				if err != nil {
-					mu.Lock()
-					errs = append(errs, err)
-					mu.Unlock()
-					break
-				}
-				mine[a.status]++
-			}
 			mu.Lock()
 			defer mu.Unlock()
-			for status, n := range mine {
-				seen[status] += n
+			for !enough(next, seen) {
+				n := next
+				next++
+				mu.Unlock()
+				a, err := w.do(request(n))
+				mu.Lock()
+				if err != nil {
+					errs = append(errs, err)
+					break
+				}
+				seen[a.status]++
 			}
 		})
 	}

@@ -128,9 +128,7 @@ func TestReplayOfBrowserReports(t *testing.T) {
 		kinds[kind] += n
 	}
 	t.Logf("%d requests, %d reports: %v", len(list), total, kinds)
-	if off := imbalance(g.scrape()); off != 0 {
-		t.Errorf("the ledger is off by %v", off)
-	}
+	g.closed(t)
 }
 
 // reportsIn are the reports of a body as they should arrive: the kind, and the
@@ -283,7 +281,7 @@ func TestReportsDoNotStarveErrors(t *testing.T) {
 func TestReportsHaveABudget(t *testing.T) {
 	a, _ := inProcess(t, oneProject+"limits: {per_ip: {rate: 100000/s, burst: 100000}}\n")
 	body := "[" + strings.Repeat(aNEL+",", 99) + aNEL + "]"
-	before := books(t, a)
+	before, began := books(t, a), time.Now()
 	for range 10 {
 		r := httptest.NewRequest(http.MethodPost, nelPath, strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/json")
@@ -293,10 +291,10 @@ func TestReportsHaveABudget(t *testing.T) {
 			t.Errorf("answered %d", w.Code)
 		}
 	}
-	after := books(t, a)
+	after, meanwhile := books(t, a), 50*time.Since(began).Seconds()
 	accepted := after["security accepted"] - before["security accepted"]
-	if limited := after["security rate_limited:category"] - before["security rate_limited:category"]; accepted < 500 || accepted > 600 || accepted+limited != 1000 {
-		t.Errorf("%v accepted, %v limited, want 500 and what comes back meanwhile", accepted, limited)
+	if limited := after["security rate_limited:category"] - before["security rate_limited:category"]; accepted < 500 || accepted > 501+meanwhile || accepted+limited != 1000 {
+		t.Errorf("%v accepted, %v limited, want 500 and the %.0f that came back meanwhile", accepted, limited, meanwhile)
 	}
 }
 

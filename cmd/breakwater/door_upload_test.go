@@ -147,9 +147,7 @@ func TestUploadsReachSentry(t *testing.T) {
 	if p := up.Problems(); len(p) > 0 {
 		t.Errorf("the upstream found fault: %v", p)
 	}
-	if off := imbalance(g.scrape()); off != 0 {
-		t.Errorf("the ledger is off by %v", off)
-	}
+	g.closed(t)
 }
 
 // Crash uploaders and cron jobs are not told of limits, legacy attachments are.
@@ -211,7 +209,9 @@ func TestLargeMinidumpsStayFlat(t *testing.T) {
 	}
 	sum := fmt.Sprintf("%x", h.Sum(nil))
 	up := startUpstream(t, relaytest.Options{Decide: func(r *relaytest.Request) relaytest.Step { return relaytest.Step{} }})
-	g := newGateway(t, doorConfig(up, "", "limits: {per_ip: {rate: 100000/s, burst: 1000000}, read_timeout: 5m}\n")).start()
+	config := doorConfig(up, "", "limits: {per_ip: {rate: 100000/s, burst: 1000000}, read_timeout: 5m}\n")
+	config = strings.Replace(config, "name: sentry, ", "name: sentry, timeout: 5m, ", 1) // else a dump that takes long comes twice
+	g := newGateway(t, config).start()
 	post := func(name, contentType string, write func(w io.Writer) error) {
 		t.Helper()
 		pr, pw := io.Pipe()
@@ -261,7 +261,7 @@ func TestLargeMinidumpsStayFlat(t *testing.T) {
 	post("form", ct, form)
 	ct, form = inForm(packed)
 	post("packed", ct, form)
-	eventually(t, 60*time.Second, g.emptySpool)
+	eventually(t, 5*time.Minute, g.emptySpool)
 	_, peak := g.rss()
 	t.Logf("3 dumps of %d MiB: memory %s, at most %s more", size>>20, mib(before), mib(peak-before))
 	if grown := peak - before; grown > 24<<20 {
