@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -35,20 +36,22 @@ func TestDashboardsHaveData(t *testing.T) {
 func checkDashboards(t *testing.T, binary, scrape string, variants ...bool) {
 	t.Helper()
 	target, played := playHour(t).serve(t)
-	prom := runPrometheus(t, binary, "storage: {tsdb: {out_of_order_time_window: 2h}}\nscrape_configs:\n  - job_name: breakwater\n    scrape_interval: 150ms\n    scrape_timeout: 150ms\n"+
+	prom := runPrometheus(t, binary, "storage: {tsdb: {out_of_order_time_window: 2h}}\nscrape_configs:\n  - job_name: breakwater\n    scrape_interval: 400ms\n    scrape_timeout: 400ms\n"+
 		scrape+"    static_configs: [{targets: [\""+target+"\"]}]\n", everySecond(monitoring.Rules(monitoring.Links{})))
 	eventually(t, 120*time.Second, played)
 	prom.expect(t, "instance:breakwater_spool:seconds_to_full", func(v float64) bool { return v > 0 }) // the slowest to come
 	for _, native := range variants {
-		prom.panelsHaveData(t, native)
-		t.Run("few samples", func(t *testing.T) { prom.greys(t, native) })
+		// A rule that is late has no sample of this moment: the whole is asked again then.
+		eventually(t, time.Minute, func() error { return prom.panelsHaveData(t, native) })
+		t.Run("few samples", func(t *testing.T) { eventually(t, time.Minute, func() error { return prom.greys(native) }) })
 	}
-	t.Run("rules", func(t *testing.T) { prom.rulesHaveData(t) })
+	t.Run("rules", func(t *testing.T) { eventually(t, time.Minute, func() error { return prom.rulesHaveData(t) }) })
 }
 
 // panelsHaveData asks every query of every dashboard's JSON, and every variable.
-func (p *promServer) panelsHaveData(t *testing.T, native bool) {
+func (p *promServer) panelsHaveData(t *testing.T, native bool) error {
 	t.Helper()
+	var faults []error
 	list, err := monitoring.Dashboards(monitoring.Options{Native: native})
 	if err != nil {
 		t.Fatal(err)
@@ -82,23 +85,23 @@ func (p *promServer) panelsHaveData(t *testing.T, native bool) {
 				expr = monitoring.Expand(expr, "1h")
 				values, err := p.shown(expr, q.Instant)
 				if err != nil || len(values) == 0 {
-					t.Errorf("%s / %s: %d values, %v\n%s", d.Title, panel.Title, len(values), err, expr)
+					faults = append(faults, fmt.Errorf("%s / %s: %d values, %w\n%s", d.Title, panel.Title, len(values), err, expr))
 				}
 				for _, v := range values {
 					moved = moved || v != 0
 				}
 			}
 			if !moved && !calmPanels[panel.Title] {
-				t.Errorf("%s / %s shows zeros only", d.Title, panel.Title)
+				faults = append(faults, fmt.Errorf("%s / %s shows zeros only", d.Title, panel.Title))
 			}
 		}
 		for _, v := range board.Templating.List {
 			if m := regexp.MustCompile(`^label_values\((.+), (\w+)\)$`).FindStringSubmatch(v.Definition); m != nil {
 				if values, err := p.query("count by (" + m[2] + ") (" + monitoring.Expand(m[1], "1h") + ")"); err != nil || len(values) == 0 || values[0].Labels[m[2]] == "" {
-					t.Errorf("%s: variable %s has no values (%v): %s", d.Title, v.Name, err, v.Definition)
+					faults = append(faults, fmt.Errorf("%s: variable %s has no values (%w): %s", d.Title, v.Name, err, v.Definition))
 				}
 			} else if v.Type == "query" {
-				t.Errorf("%s: variable %s: %s", d.Title, v.Name, v.Definition)
+				t.Fatalf("%s: variable %s: %s", d.Title, v.Name, v.Definition)
 			}
 		}
 		for _, a := range board.Annotations.List {
@@ -106,11 +109,12 @@ func (p *promServer) panelsHaveData(t *testing.T, native bool) {
 				continue
 			}
 			if values, err := p.query(monitoring.Expand(a.Expr, "1h")); err != nil || len(values) != 2 {
-				t.Errorf("%s: %d releases as annotations, %v", d.Title, len(values), err)
+				faults = append(faults, fmt.Errorf("%s: %d releases as annotations, %w", d.Title, len(values), err))
 			}
 		}
 	}
 	t.Logf("%d queries on %d dashboards, native histograms: %t", queries, len(list), native)
+	return errors.Join(faults...)
 }
 
 // shown are the values that a panel shows of the hour.
@@ -151,7 +155,7 @@ func (p *promServer) shown(expr string, instant bool) (values []float64, err err
 }
 
 // greys: of 200 samples and more a percentile is shown in color, of fewer in grey.
-func (p *promServer) greys(t *testing.T, native bool) {
+func (p *promServer) greys(native bool) error {
 	colored, grey := 0, 0
 	for _, q := range monitoring.Queries(monitoring.Options{Native: native}) {
 		if q.Panel != "LCP p75 by device" {
@@ -160,11 +164,11 @@ func (p *promServer) greys(t *testing.T, native bool) {
 		few := strings.Contains(q.Expr, "< $min_samples")
 		list, err := p.query(monitoring.Expand(strings.ReplaceAll(q.Expr, "$min_samples", fmt.Sprint(monitoring.MinSamples)), "1h"))
 		if err != nil || len(list) == 0 {
-			t.Fatalf("%d values, %v: %s", len(list), err, q.Expr)
+			return fmt.Errorf("%d values, %w: %s", len(list), err, q.Expr)
 		}
 		for _, s := range list {
 			if want := map[bool]string{false: "mobile", true: "desktop"}[few]; s.Labels["device"] != want {
-				t.Errorf("few samples %t: %v", few, s.Labels)
+				return fmt.Errorf("few samples %t: %v", few, s.Labels)
 			}
 			if few {
 				grey++
@@ -174,13 +178,16 @@ func (p *promServer) greys(t *testing.T, native bool) {
 		}
 	}
 	if colored != 1 || grey != 1 {
-		t.Errorf("%d devices in color, %d grey", colored, grey)
+		return fmt.Errorf("%d devices in color, %d grey", colored, grey)
 	}
+	return nil
 }
 
 // rulesHaveData: every recorded series is there, every series that an alert
 // reads is there, and no rule failed.
-func (p *promServer) rulesHaveData(t *testing.T) {
+func (p *promServer) rulesHaveData(t *testing.T) error {
+	t.Helper()
+	var faults []error
 	for _, r := range monitoring.Loaded() {
 		if r.Record != "" {
 			p.expect(t, r.Record, func(float64) bool { return true })
@@ -202,14 +209,14 @@ func (p *promServer) rulesHaveData(t *testing.T) {
 			}
 			list, err := p.query("max_over_time(" + bare.String() + "[1h])")
 			if err != nil || len(list) == 0 {
-				t.Errorf("%s reads %s, which has no series (%v)", r.Alert, bare.String(), err)
+				faults = append(faults, fmt.Errorf("%s reads %s, which has no series (%w)", r.Alert, bare.String(), err))
 			}
 			return nil
 		})
 	}
 	resp, err := http.Get(p.url + "/api/v1/rules")
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer resp.Body.Close()
 	var answer struct {
@@ -220,17 +227,18 @@ func (p *promServer) rulesHaveData(t *testing.T) {
 		}
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	n := 0
 	for _, g := range answer.Data.Groups {
 		for _, r := range g.Rules {
 			if n++; r.Health != "ok" {
-				t.Errorf("%s: %s %s", r.Name, r.Health, r.LastError)
+				faults = append(faults, fmt.Errorf("%s: %s %s", r.Name, r.Health, r.LastError))
 			}
 		}
 	}
 	if n != len(monitoring.Loaded()) {
-		t.Errorf("Prometheus has %d rules, of %d", n, len(monitoring.Loaded()))
+		faults = append(faults, fmt.Errorf("Prometheus has %d rules, of %d", n, len(monitoring.Loaded())))
 	}
+	return errors.Join(faults...)
 }

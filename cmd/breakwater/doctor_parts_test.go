@@ -105,14 +105,14 @@ projects:
     name: shop
     keys: [{public: ` + testKey + `, name: web}]
     allowed_origins: ["https://shop.example", "*.shop.example"]
-    upstreams: [{name: sentry, type: sentry, dsn: "` + dsn + `", timeout: 1s}]
+    upstreams: [{name: sentry, type: sentry, dsn: "` + dsn + `", timeout: 10s}]
 `
 }
 
 // examine runs doctor with the gateway's own file and environment.
 func examine(t *testing.T, g *gateway, set func(*doctor.Options)) *doctor.Report {
 	t.Helper()
-	o := doctor.Options{Path: g.config, Patience: 20 * time.Second}
+	o := doctor.Options{Path: g.config, Patience: time.Minute}
 	o.Config, o.Problem = config.Load(g.config, func(name string) (string, bool) {
 		if name == "BREAKWATER_DATA_DIR" {
 			return g.dir, true
@@ -189,7 +189,7 @@ func mounted(t *testing.T, flags uintptr, options string) string {
 
 // promConfig scrapes a target and knows an Alertmanager, each "" for none.
 func promConfig(target, am string, rules bool) string {
-	c := "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}\n"
+	c := "global: {scrape_interval: 3s, scrape_timeout: 3s, evaluation_interval: 1s}\n"
 	if rules {
 		c += "rule_files: [rules.yml]\n"
 	}

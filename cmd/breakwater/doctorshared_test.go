@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -24,7 +25,7 @@ func TestDoctorOfSeveralGateways(t *testing.T) {
 	cluster, redis := natstest.Start(t, natstest.Options{Nodes: 3}), redistest.Start(t)
 	up := listening(t, relaytest.Options{MaxRequests: 1 << 16})
 	config := onStream(strings.Replace(healthyConfig(up.DSN("7")), ", max_size: 1GiB", "", 1), cluster, "")
-	config = strings.Replace(config, "limits: {", "limits: {redis: {url: \""+redis.URL()+"\"}, ", 1)
+	config = strings.Replace(config, "limits: {", "limits: {redis: {url: \""+redis.URL()+"\", timeout: 2s}, ", 1)
 	a, b := newGateway(t, config).start(), newGateway(t, config).start()
 	proxy := newBalancer(t)
 	proxy.add(a, b)
@@ -46,10 +47,13 @@ func TestDoctorOfSeveralGateways(t *testing.T) {
 	}
 	cluster.Kill((cluster.Leader("breakwater") + 1) % 3)
 	redis.Kill()
-	r = look()
-	if got := names(r); !slices.Equal(got, []string{"redis_unreachable"}) {
-		t.Errorf("%v\n%s", got, renderExamination(r))
-	}
+	eventually(t, 2*time.Minute, func() error { // the two servers that are left may have to agree first
+		r = look()
+		if got := names(r); !slices.Equal(got, []string{"redis_unreachable"}) {
+			return fmt.Errorf("%v\n%s", got, renderExamination(r))
+		}
+		return nil
+	})
 	if !slices.ContainsFunc(r.Results, func(res doctor.Result) bool { return res.Name == "stream_unasked" && res.Status == doctor.Warning }) {
 		t.Errorf("the server that is away is not named\n%s", renderExamination(r))
 	}
@@ -63,12 +67,12 @@ func TestDoctorOfSeveralGateways(t *testing.T) {
 // An answer that takes longer than half of what requests wait is slow.
 func TestDoctorRedisSlow(t *testing.T) {
 	redis := redistest.Start(t)
-	f, err := fleet.New(fleet.Options{URL: redis.URL(), Timeout: 2 * time.Second, Registerer: prometheus.NewRegistry(), Log: zerolog.Nop()})
+	f, err := fleet.New(fleet.Options{URL: redis.URL(), Timeout: time.Minute, Registerer: prometheus.NewRegistry(), Log: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if list := redisSeen(t.Context(), f, 2*time.Second); len(list) != 1 || list[0].Name != "" {
+	if list := redisSeen(t.Context(), f, time.Minute); len(list) != 1 || list[0].Name != "" {
 		t.Errorf("%+v", list)
 	}
 	if list := redisSeen(t.Context(), f, time.Nanosecond); len(list) != 1 || list[0].Name != "redis_slow" || !list[0].Mild {
