@@ -78,26 +78,23 @@ func TestManyDeadLetters(t *testing.T) {
 	bury(t, a, n)
 	t.Logf("%d dead letters made in %v", n, time.Since(began))
 
-	// read is the quickest of three, so that a busy machine does not count.
 	read := func(path string) (page console.Page, took time.Duration) {
 		t.Helper()
-		took = time.Hour
-		for range 3 {
-			start := time.Now()
-			w := inside(a, http.MethodGet, path, "")
-			took = min(took, time.Since(start))
-			if w.Code != http.StatusOK || w.Body.Len() > 100_000 {
-				t.Fatalf("%s: %d, %d bytes", path, w.Code, w.Body.Len())
-			}
-			if strings.HasPrefix(path, "/api/") {
-				if err := json.Unmarshal(w.Body.Bytes(), &page); err != nil {
-					t.Fatal(err)
-				}
+		start := time.Now()
+		w := inside(a, http.MethodGet, path, "")
+		took = time.Since(start)
+		if w.Code != http.StatusOK || w.Body.Len() > 100_000 {
+			t.Fatalf("%s: %d, %d bytes", path, w.Code, w.Body.Len())
+		}
+		if strings.HasPrefix(path, "/api/") {
+			if err := json.Unmarshal(w.Body.Bytes(), &page); err != nil {
+				t.Fatal(err)
 			}
 		}
 		return page, took
 	}
-	first, quick := read("/api/v1/dead-letters?limit=100")
+	const front = "/api/v1/dead-letters?limit=100"
+	first, quick := read(front)
 	if len(first.Records) != 100 || first.Next == "" || first.Records[0].Title != "TypeError: x is undefined" {
 		t.Fatalf("%d records, next %q, %+v", len(first.Records), first.Next, first.Records[0])
 	}
@@ -116,6 +113,14 @@ func TestManyDeadLetters(t *testing.T) {
 	_, html := read("/dead-letters?after=" + deep.Next)
 	found, search := read("/api/v1/dead-letters?event_id=" + fmt.Sprintf("%032x", n-7))
 	t.Logf("a page of 100: the first %v, the 902nd %v; as HTML %v; one event among all %v", quick, slow, html, search)
+	// The quickest of up to a hundred, so that a busy machine does not count: what has
+	// to walk there is never quick.
+	for i := 0; i < 100 && (i < 3 || slow > 20*quick); i++ {
+		_, took := read(front)
+		quick = min(quick, took)
+		_, took = read("/api/v1/dead-letters?limit=100&after=" + deep.Next)
+		slow = min(slow, took)
+	}
 	if slow > 20*quick {
 		t.Errorf("page 902 takes %v, the first %v", slow, quick)
 	}

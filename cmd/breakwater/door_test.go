@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"breakwater/relay/relaytest"
 )
@@ -102,6 +103,18 @@ func imbalance(text string) float64 {
 	ends := sumSeries(text, "breakwater_items_outcome_total{") - sumSeries(text, "breakwater_items_outcome_total{", `outcome="accepted"`)
 	return sumSeries(text, "breakwater_items_received_total{") + sumSeries(text, "breakwater_items_recovered{") +
 		sumSeries(text, "breakwater_items_requeued_total{") - ends - sumSeries(text, "breakwater_items_in_spool{")
+}
+
+// closed holds the ledger to its rule once nothing is on its way between two of its
+// counters any more: the gateway's own reports and probes come when they like.
+func (g *gateway) closed(t *testing.T) {
+	t.Helper()
+	eventually(t, 20*time.Second, func() error {
+		if off := imbalance(g.scrape()); off != 0 {
+			return fmt.Errorf("the ledger is off by %v", off)
+		}
+		return nil
+	})
 }
 
 // rss is what the process uses now, and at most since it started or since

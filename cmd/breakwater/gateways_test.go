@@ -106,7 +106,7 @@ func TestRollingUpgrade(t *testing.T) {
 	t.Parallel() // it mostly waits
 	cluster := natstest.Start(t, natstest.Options{Nodes: 1})
 	up := listening(t, relaytest.Options{MaxRequests: 1 << 20})
-	config := strings.Replace(onStream(toUpstream(up), cluster, ""), `admin_listen: "ADMIN"`, `admin_listen: "ADMIN", shutdown_delay: 1s`, 1)
+	config := strings.Replace(onStream(toUpstream(up), cluster, ""), `admin_listen: "ADMIN"`, `admin_listen: "ADMIN", shutdown_delay: 5s`, 1)
 	next := filepath.Join(t.TempDir(), "next")
 	if out, err := exec.Command("go", "build", "-ldflags", "-X main.version=next", "-o", next, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -118,6 +118,7 @@ func TestRollingUpgrade(t *testing.T) {
 	stop := make(chan struct{})
 	var load sync.WaitGroup
 	var mu sync.Mutex
+	var resting sync.RWMutex // who holds it lets no request be under way
 	acked, refused := map[string]bool{}, map[string]int{}
 	for w := range 4 {
 		load.Go(func() {
@@ -129,7 +130,9 @@ func TestRollingUpgrade(t *testing.T) {
 				}
 				id := fmt.Sprintf("%08x%024x", w+1, i)
 				body := fmt.Sprintf("{\"event_id\":%q}\n{\"type\":\"event\"}\n{\"message\":\"number %d of %d\"}\n", id, i, w)
+				resting.RLock()
 				resp, err := http.Post(b.server.URL+"/api/1/envelope/?sentry_key="+testKey, "application/x-sentry-envelope", strings.NewReader(body))
+				resting.RUnlock()
 				mu.Lock()
 				switch {
 				case err != nil:
@@ -163,8 +166,10 @@ func TestRollingUpgrade(t *testing.T) {
 		if !strings.Contains(fresh[i].scrape(), `breakwater_build_info{version="next"} 1`) {
 			t.Fatal("the new version is not another one")
 		}
-		more(100) // both versions side by side
+		more(100)      // both versions side by side
+		resting.Lock() // between two requests, which the books count in several steps
 		balanced(t, old[i])
+		resting.Unlock()
 		if err := old[i].stop(); err != nil {
 			t.Fatalf("%v\n%s", err, old[i].stdout.String())
 		}

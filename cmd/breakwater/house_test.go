@@ -198,7 +198,7 @@ func TestMovingHouse(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(g.dir, "moved.log")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("notes of the move are left: %v", err)
 	}
-	deadAre(t, g, deadIDs)
+	deadAre(t, g, deadIDs, 0)
 	balanced(t, g)
 	if err := g.stop(); err != nil {
 		t.Fatal(err)
@@ -208,7 +208,8 @@ func TestMovingHouse(t *testing.T) {
 	g.stdout.reset()
 	g.write(onStream(config, cluster, ", drain: true"))
 	moveBroken(t, g, kills)
-	deadAre(t, g, deadIDs)
+	// A kill between an append on disk and its note: at most as many as are under way.
+	deadAre(t, g, deadIDs, kills*32)
 	balanced(t, g)
 	up.Relent()
 	drained(t, g)
@@ -222,7 +223,6 @@ func TestMovingHouse(t *testing.T) {
 			twice++
 		}
 	}
-	// A kill between an append on disk and its note: at most as many as are under way.
 	if lost > 0 || twice > kills*32 {
 		t.Errorf("of %d reports %d are lost and %d came twice", len(want), lost, twice)
 	}
@@ -238,7 +238,8 @@ func waitingAre(t *testing.T, g *gateway, n int) error {
 	return nil
 }
 
-func deadAre(t *testing.T, g *gateway, ids []string) {
+// deadAre checks that all ids are dead letters, and few of them twice.
+func deadAre(t *testing.T, g *gateway, ids []string, twice int) {
 	t.Helper()
 	var l struct{ Records []storedRecord }
 	good(t, &l, "spool", "--url=http://"+g.private, "ls", "--dead", "--limit=0")
@@ -254,8 +255,8 @@ func deadAre(t *testing.T, g *gateway, ids []string) {
 			t.Errorf("dead letter %s is gone", id)
 		}
 	}
-	if len(l.Records) != len(ids) {
-		t.Errorf("%d dead letters, want %d", len(l.Records), len(ids))
+	if n := len(l.Records); n < len(ids) || n > len(ids)+twice || len(have) != len(ids) {
+		t.Errorf("%d dead letters of %d reports, want %d of %d", n, len(have), len(ids), len(ids))
 	}
 }
 
