@@ -70,7 +70,7 @@ func TestBeaconsReachHistograms(t *testing.T) {
 	if len(count) != 5 {
 		t.Fatalf("the fixtures hold %v", count)
 	}
-	eventually(t, 30*time.Second, func() error {
+	eventually(t, time.Minute, func() error {
 		text := g.scrape()
 		for name, n := range count {
 			family := "web_vitals_" + strings.ToLower(name) + "_seconds"
@@ -129,7 +129,7 @@ func TestCrashReportReachesSentry(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &answer); status != http.StatusOK || err != nil || len(answer.ID) != 32 {
 		t.Fatalf("answered %d %s", status, body)
 	}
-	eventually(t, 20*time.Second, func() error {
+	eventually(t, time.Minute, func() error {
 		if len(up.Taken()) == 0 {
 			return fmt.Errorf("nothing arrived; problems: %v", up.Problems())
 		}

@@ -144,7 +144,7 @@ func exercised(t *testing.T) []*dto.MetricFamily {
 	}
 	send("/api/1/vitals/", `{"route":"/product/:id","release":"shop@1.4.2","device":"mobile","os":"ios","vitals":[`+strings.Join(beacons, ",")+"]}", 204)
 	a.vitals.Flush()
-	eventually(t, 10*time.Second, func() error {
+	eventually(t, time.Minute, func() error {
 		if n := a.spool.Stats().Records; n > 0 {
 			return fmt.Errorf("%d records were not delivered", n)
 		}

@@ -112,7 +112,7 @@ func TestNativeClientSurvivesKills(t *testing.T) {
 	if n := stored(); n != 0 || strings.TrimSpace(string(out)) != `{"crashed":false}` { // the run before has seen the crash
 		t.Errorf("%d reports left, the app says %s", n, out)
 	}
-	eventually(t, 20*time.Second, g.emptySpool)
+	eventually(t, time.Minute, g.emptySpool)
 	checkPhone(t, up, map[string]string{
 		"TypeError: cart 1 is undefined": "error generic true",
 		"TypeError: cart 2 is undefined": "error generic true",
@@ -120,7 +120,7 @@ func TestNativeClientSurvivesKills(t *testing.T) {
 		"RangeError: stock is negative":  "error onunhandledrejection false",
 		"Error: the app is gone":         "fatal onerror false",
 	}, "app.cjs")
-	eventually(t, 20*time.Second, func() error {
+	eventually(t, time.Minute, func() error {
 		if line := `mobile_app_start_seconds_count{environment="production",os="android",project="shop",type="cold"} 1`; !strings.Contains(g.scrape(), line) {
 			return fmt.Errorf("no %s", line)
 		}
@@ -140,7 +140,7 @@ func TestNativeClientInHermes(t *testing.T) {
 	if err != nil || strings.TrimSpace(string(out)) != `{"crashed":"now"}` {
 		t.Fatalf("%v %s", err, out)
 	}
-	eventually(t, 20*time.Second, g.emptySpool)
+	eventually(t, time.Minute, g.emptySpool)
 	checkPhone(t, up, map[string]string{
 		"TypeError: cart 1 is undefined": "error generic true",
 		"TypeError: cart 2 is undefined": "error generic true",
@@ -168,7 +168,7 @@ func TestNativeDemo(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("running the app (is webdemo installed? `make deps` does it): %v\n%s", err, out)
 	}
-	eventually(t, 30*time.Second, g.emptySpool)
+	eventually(t, time.Minute, g.emptySpool)
 	items := up.Totals().Items
 	// Of the storm's 120 the first ten and some more; of the rest each one.
 	if n := items["event"]; n < 10+9 || n > 60 || items["transaction"] == 0 || items["feedback"] != 1 || items["attachment"] != 1 {
@@ -196,7 +196,7 @@ func TestNativeDemo(t *testing.T) {
 	if len(found) != 9 {
 		t.Errorf("found only %v", found)
 	}
-	eventually(t, 20*time.Second, func() error {
+	eventually(t, time.Minute, func() error {
 		text := g.scrape()
 		for _, line := range []string{
 			`mobile_ttid_seconds_count{environment="demo",os="ios",project="shop",route="Orders"} 1`,

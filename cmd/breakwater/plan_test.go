@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,6 +31,8 @@ func inProcess(t *testing.T, text string) (*app, *config.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// More than a file may say: no answer of Redis is late, however busy the machine.
+	cfg.Limits.Redis.Timeout = config.Duration(time.Minute)
 	a, err := newApp(t.Context(), path, cfg, noEnv, zerolog.Nop(), nil)
 	if err != nil {
 		t.Fatal(err)

@@ -82,7 +82,7 @@ func runPrometheus(t *testing.T, path, config, rules string, flags ...string) *p
 	})
 	t.Cleanup(stop)
 	p := &promServer{t: t, url: "http://" + addr, stop: stop}
-	eventually(t, 60*time.Second, func() error {
+	eventually(t, 2*time.Minute, func() error {
 		resp, err := http.Get(p.url + "/-/ready")
 		if err != nil {
 			return err

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -79,7 +80,7 @@ func TestCapturedVitalsInPrometheus(t *testing.T) {
 	}
 	for _, p := range projects {
 		t.Run(p.name, func(t *testing.T) {
-			eventually(t, 60*time.Second, func() error { return p.check(prom) })
+			eventually(t, 2*time.Minute, func() error { return p.check(prom) })
 		})
 	}
 }
@@ -273,7 +274,7 @@ limits: {per_ip: {rate: 100000/s, burst: 100000}}
 	}
 	stop()
 	t.Run("ledger", func(t *testing.T) {
-		eventually(t, 60*time.Second, func() error {
+		eventually(t, 2*time.Minute, func() error {
 			for _, expr := range []string{`breakwater:ledger_difference{project="shop"}`, `sum(breakwater_items_in_spool{project="shop"})`} {
 				if v, err := prom.value(expr + " + 1"); err != nil || v != 1 {
 					return fmt.Errorf("%s is %v, want 0 (%w)", expr, v-1, err)
@@ -288,7 +289,7 @@ limits: {per_ip: {rate: 100000/s, burst: 100000}}
 // expect waits until an expression has data and every value of it is right.
 func (p *promServer) expect(t *testing.T, expr string, right func(float64) bool) {
 	t.Helper()
-	eventually(t, 60*time.Second, func() error {
+	eventually(t, 2*time.Minute, func() error {
 		list, err := p.query(expr)
 		if err != nil {
 			return err
@@ -305,12 +306,17 @@ func (p *promServer) expect(t *testing.T, expr string, right func(float64) bool)
 	})
 }
 
-// checkRules fails for a rule that Prometheus could not evaluate.
+// checkRules fails for a rule that Prometheus could not evaluate, and for an alert
+// that does not go away: a scrape that a busy machine makes late is one for a second.
 func (p *promServer) checkRules(t *testing.T) {
 	t.Helper()
+	eventually(t, time.Minute, p.faultyRules)
+}
+
+func (p *promServer) faultyRules() error {
 	resp, err := http.Get(p.url + "/api/v1/rules")
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer resp.Body.Close()
 	var answer struct {
@@ -321,19 +327,21 @@ func (p *promServer) checkRules(t *testing.T) {
 		}
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	n := 0
+	var faults []error
 	for _, g := range answer.Data.Groups {
 		for _, r := range g.Rules {
 			if n++; r.Health != "ok" || (r.State == "firing" || r.State == "pending") && r.Name != "BreakwaterWatchdog" {
-				t.Errorf("%s: %s %s %s", r.Name, r.Health, r.State, r.LastError)
+				faults = append(faults, fmt.Errorf("%s: %s %s %s", r.Name, r.Health, r.State, r.LastError))
 			}
 		}
 	}
 	if n == 0 {
-		t.Error("no rules are loaded")
+		return errors.New("no rules are loaded")
 	}
+	return errors.Join(faults...)
 }
 
 // traffic sends page views (three in four good), sessions (one in ten crashes)

@@ -133,7 +133,7 @@ func checkVerdicts(t *testing.T, binary, scrape string, routes, rounds int, flag
 		addr, exact := exposeDistributions(t, rng, routes)
 		prom := startPrometheus(t, binary, scrape, []string{addr}, flags...)
 		var buckets, ratings map[verdictKey]bool
-		eventually(t, 90*time.Second, func() (err error) {
+		eventually(t, 3*time.Minute, func() (err error) {
 			if buckets, ratings, err = prom.verdicts(); err == nil && (len(buckets) < len(exact) || len(ratings) < len(exact)) {
 				err = fmt.Errorf("%d and %d verdicts of %d", len(buckets), len(ratings), len(exact))
 			}

@@ -173,7 +173,7 @@ func TestReplayOfStockSDKs(t *testing.T) {
 		}
 		return n
 	}
-	eventually(t, 60*time.Second, func() error {
+	eventually(t, 2*time.Minute, func() error {
 		if n := got(); n < total {
 			return fmt.Errorf("%d of %d items arrived", n, total)
 		}

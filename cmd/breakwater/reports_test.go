@@ -125,7 +125,7 @@ func TestReportEveryMinute(t *testing.T) {
 func TestDropsAreReportedUpstream(t *testing.T) {
 	up := startUpstream(t, relaytest.Options{})
 	g := newGateway(t, doorConfig(up, `
-    limits: {categories: {error: {rate: 1/m, burst: 3}}}
+    limits: {categories: {error: {rate: 1/h, burst: 3}}}
     filters: {error_messages: ["*unwanted*"]}
     sampling: {session: 0}
 `)).start()
@@ -142,7 +142,7 @@ func TestDropsAreReportedUpstream(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.start()
-	eventually(t, 20*time.Second, func() error { return g.emptySpool() })
+	eventually(t, time.Minute, g.emptySpool)
 	var got []string
 	for _, r := range up.Taken() {
 		for _, it := range r.Items {
@@ -172,7 +172,7 @@ func TestDropsAreReportedUpstream(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.start()
-	eventually(t, 20*time.Second, func() error { return g.emptySpool() })
+	eventually(t, time.Minute, g.emptySpool)
 	reports := 0
 	for _, r := range up.Taken() {
 		reports += len(slices.DeleteFunc(r.Types(), func(s string) bool { return s != "client_report" }))

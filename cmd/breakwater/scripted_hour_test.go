@@ -55,15 +55,19 @@ func playHour(t *testing.T) *hour {
 	for i := range minutes {
 		switch i {
 		case 10:
-			// A slow upstream lets attachments pile up; then it wants none for an hour.
+			// A slow upstream lets attachments pile up; it wants none for an hour, and
+			// says so to the first that it answers.
+			eventually(t, time.Minute, g.emptySpool)
 			up.Always(relaytest.Step{Delay: 200 * time.Millisecond})
+			limited := relaytest.Status(429, "X-Sentry-Rate-Limits", "3600:attachment:organization")
+			limited.Delay = 200 * time.Millisecond
+			up.Script(limited)
 			for n := range 30 {
 				if status, body := post(t, g.envelopeURL(), "{}\n{\"type\":\"attachment\",\"length\":5,\"filename\":\"a.txt\"}\nhello"); status != http.StatusOK {
 					t.Fatalf("attachment %d was answered %d %s", n, status, body)
 				}
 			}
-			up.Script(relaytest.Status(429, "X-Sentry-Rate-Limits", "3600:attachment:organization"))
-			eventually(t, 30*time.Second, func() error {
+			eventually(t, time.Minute, func() error {
 				if sumSeries(g.scrape(), "breakwater_relay_upstream_limited_until_seconds{") == 0 {
 					return errors.New("the upstream's limit is not known yet")
 				}
@@ -77,7 +81,7 @@ func playHour(t *testing.T) *hour {
 		}
 		minuteOf(t, g, i)
 		if i%20 == 4 || i >= minutes-3 { // what settles is counted after a second or two: not worth the wait each time
-			eventually(t, 30*time.Second, func() error {
+			eventually(t, time.Minute, func() error {
 				if n := sumSeries(g.scrape(), "web_vitals_pending"); n > 0 {
 					return fmt.Errorf("%v page views wait", n)
 				}

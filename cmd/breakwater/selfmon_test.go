@@ -29,38 +29,43 @@ func self(t *testing.T) *relaytest.Upstream {
 // and the outcome, and nothing in them that a client sent.
 func TestSelfMonitoringTraces(t *testing.T) {
 	u := self(t)
-	g := newGateway(t, oneProject+"self_monitoring: {dsn: \""+u.DSN("9")+"\", traces_sample_rate: 1}\n").start()
-	req, err := http.NewRequest(http.MethodPost, "http://"+g.public+"/api/1/envelope/?sentry_key="+testKey, strings.NewReader(anEnvelope))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("User-Agent", "canary-agent/1")
-	req.Header.Set("Cookie", "session=canary-cookie")
-	req.Header.Set("Sentry-Trace", "771a43a4192642f0b136d5159a501700-7e1c5ff2d6b4a2c1-1")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("answered %d", resp.StatusCode)
-	}
-	if err := g.stop(); err != nil { // sends what is left
-		t.Fatal(err)
-	}
+	g := newGateway(t, oneProject+"self_monitoring: {dsn: \""+u.DSN("9")+"\", traces_sample_rate: 1}\n")
 	var trace struct {
 		Type, Transaction, Release string
 		Tags                       map[string]string
 		Spans                      []struct{ Op string }
 	}
 	var all strings.Builder
-	for _, r := range u.Requests() {
-		all.Write(r.Body)
-		_, items := readEnvelope(t, "the gateway's own report", r.Body)
-		for _, it := range items {
-			if it.Header.Type == "transaction" && trace.Type == "" {
-				if err := json.Unmarshal(payload(it), &trace); err != nil {
-					t.Fatal(err)
+	// The end of a life waits two seconds for what is left to be sent: on a machine
+	// that is busy enough that is too short, and so there may be more lives than one.
+	for life := 0; trace.Type == "" && life < 5; life++ {
+		g.start()
+		req, err := http.NewRequest(http.MethodPost, "http://"+g.public+"/api/1/envelope/?sentry_key="+testKey, strings.NewReader(anEnvelope))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("User-Agent", "canary-agent/1")
+		req.Header.Set("Cookie", "session=canary-cookie")
+		req.Header.Set("Sentry-Trace", "771a43a4192642f0b136d5159a501700-7e1c5ff2d6b4a2c1-1")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Fatalf("answered %d", resp.StatusCode)
+		}
+		if err := g.stop(); err != nil { // sends what is left
+			t.Fatal(err)
+		}
+		for _, r := range u.Requests() {
+			all.Write(r.Body)
+			_, items := readEnvelope(t, "the gateway's own report", r.Body)
+			for _, it := range items {
+				if it.Header.Type == "transaction" && trace.Type == "" {
+					if err := json.Unmarshal(payload(it), &trace); err != nil {
+						t.Fatal(err)
+					}
 				}
 			}
 		}
@@ -98,7 +103,7 @@ func TestSelfMonitoringErrors(t *testing.T) {
 	for i := range 10 * reportsAtOnce {
 		log.Error().Err(errors.New("no space left on device")).Str("part", "spool").Msg(fmt.Sprintf("spool write failed %d", i))
 	}
-	hub.Flush(5 * time.Second)
+	hub.Flush(time.Minute)
 	var events []string
 	for _, r := range u.Requests() {
 		_, items := readEnvelope(t, "the gateway's own report", r.Body)

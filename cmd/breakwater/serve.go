@@ -29,6 +29,8 @@ func (serveCmd) Run(c *cli) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal is not caught any more
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP) // now, or one that comes while it starts would end it
 	cfg, err := config.Load(c.Config, os.LookupEnv)
 	if err != nil {
 		return err
@@ -68,8 +70,6 @@ func (serveCmd) Run(c *cli) error {
 	defer unwatch() // not before the end: a stop may hang, too
 	go a.feedWatchdog(watched)
 
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
 	for {
 		select {
 		case <-hup:

@@ -44,12 +44,16 @@ func post(t *testing.T, url, body string) (int, string) {
 func TestZeroConfig(t *testing.T) {
 	g := newGateway(t, "").start()
 	banner := func() string { return g.stderr.String() }
-	eventually(t, 5*time.Second, func() error {
-		if !strings.Contains(banner(), "Private address") {
-			return fmt.Errorf("no banner yet: %q", banner())
-		}
-		return nil
-	})
+	printed := func(times int) { // a moment after it is ready
+		t.Helper()
+		eventually(t, time.Minute, func() error {
+			if strings.Count(banner(), "Private address") < times {
+				return fmt.Errorf("no banner yet: %q", banner())
+			}
+			return nil
+		})
+	}
+	printed(1)
 	dsn := regexp.MustCompile(`http://([0-9a-f]{32})@([^/\s]+)/1\b`).FindStringSubmatch(banner())
 	if dsn == nil {
 		t.Fatalf("no DSN to paste in:\n%s", banner())
@@ -79,6 +83,7 @@ func TestZeroConfig(t *testing.T) {
 		t.Fatalf("SIGTERM did not end well: %v\n%s", err, g.stdout.String())
 	}
 	g.start()
+	printed(2)
 	if again := regexp.MustCompile(`http://([0-9a-f]{32})@`).FindAllStringSubmatch(banner(), -1); again[len(again)-1][1] != dsn[1] {
 		t.Error("the key changed over a restart")
 	}
@@ -99,7 +104,7 @@ func TestVitalsSurviveRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.start()
-	eventually(t, 15*time.Second, func() error {
+	eventually(t, time.Minute, func() error {
 		for _, line := range strings.Split(g.scrape(), "\n") {
 			if strings.HasPrefix(line, "web_vitals_lcp_seconds_bucket{") && strings.Contains(line, `le="2.5"`) && strings.HasSuffix(line, " 1") {
 				return nil
@@ -215,7 +220,7 @@ func TestReload(t *testing.T) {
 	if err := g.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, func() error {
+	eventually(t, time.Minute, func() error {
 		if status, _ := post(t, url, anEnvelope); status != http.StatusForbidden {
 			return fmt.Errorf("after SIGHUP the removed project is answered %d", status)
 		}
@@ -281,7 +286,8 @@ func TestCommandLine(t *testing.T) {
 }
 
 // A gateway that is told to stop while it waits for the servers of its stream has
-// said what it waits for, and ends at once and in order.
+// said what it waits for, and ends at once and in order; told to read its
+// configuration again, it goes on.
 func TestToldToStopWhileStarting(t *testing.T) {
 	g := newGateway(t, strings.Replace(oneProject, "min_free: 0B}", `engine: jetstream, jetstream: {url: "nats://`+freeAddr(t)+`", replicas: 1, monitor_urls: ["http://127.0.0.1:1"]}}`, 1))
 	g.launch()
@@ -291,6 +297,9 @@ func TestToldToStopWhileStarting(t *testing.T) {
 		}
 		return nil
 	})
+	if err := g.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
 	if err := g.stop(); err != nil {
 		t.Errorf("the end while starting was %v\n%s", err, g.stderr.String())
 	}

@@ -43,7 +43,7 @@ func simulation1(g *gateway, scenario string) simulate.Options {
 // the upstream has each event that the gateway says it delivered.
 func TestSimulateAccountsForEveryItem(t *testing.T) {
 	up := startUpstream(t, relaytest.Options{MaxRequests: 100_000, Key: relaytest.TestKey})
-	g := newGateway(t, doorConfig(up, "    storm: {first: 5, then_one_in: 10}\n")).start()
+	g := newGateway(t, doorConfig(up, "    storm: {window: 1h, first: 5, then_one_in: 10}\n")).start()
 	for i, scenario := range simulate.ScenarioNames() {
 		o := simulation1(g, scenario)
 		o.Upstream, o.Seed = recorder(t, up), uint64(100+i)

@@ -79,7 +79,7 @@ func (s *reportStream) end() {
 
 func (s *reportStream) reaches(t *testing.T, n int64) {
 	t.Helper()
-	eventually(t, time.Minute, func() error {
+	eventually(t, 2*time.Minute, func() error {
 		if got := s.n.Load(); got < n {
 			return fmt.Errorf("%d acknowledged, want %d", got, n)
 		}
@@ -108,7 +108,8 @@ func arrivals(ups ...*relaytest.Upstream) (times map[string]int, sums map[string
 func drained(t *testing.T, gs ...*gateway) {
 	t.Helper()
 	for _, g := range gs {
-		eventually(t, time.Minute, func() error {
+		// A paused destination is probed once a minute at least.
+		eventually(t, 3*time.Minute, func() error {
 			if text := g.scrape(); !strings.Contains(text, "breakwater_spool_items{destination=\"sentry\",project=\"shop\"} 0\n") {
 				return errors.New("there are records left in a spool")
 			}

@@ -234,7 +234,7 @@ func TestSummaryAfterKill(t *testing.T) {
 	s := redistest.Start(t)
 	seen := &told{}
 	up := startUpstream(t, relaytest.Options{Expect: seen.note})
-	config := doorConfig(up, "    storm: {window: 3s, first: 5, then_one_in: 50}\n", sharing(s, ""))
+	config := doorConfig(up, "    storm: {window: 10s, first: 5, then_one_in: 50}\n", sharing(s, ""))
 	a, b := newGateway(t, config).start(), newGateway(t, config).start()
 	for n := range 40 {
 		g := a
@@ -246,7 +246,7 @@ func TestSummaryAfterKill(t *testing.T) {
 		}
 	}
 	a.kill()
-	eventually(t, 60*time.Second, func() error {
+	eventually(t, 90*time.Second, func() error {
 		if _, _, _, n := seen.counts(); n == 0 {
 			return fmt.Errorf("no summary yet")
 		}

@@ -45,7 +45,8 @@ func TestNobodyLooks(t *testing.T) {
 	f := newFake(3)
 	o, _ := quick(f, nil)
 	before := runtime.NumGoroutine()
-	srv := httptest.NewServer(New(o))
+	s := build(o)
+	srv := httptest.NewServer(s.handler())
 	defer srv.Close()
 	time.Sleep(20 * o.every) // time in which something could ask
 	if n := f.calls.Load(); n != 0 {
@@ -65,7 +66,8 @@ func TestNobodyLooks(t *testing.T) {
 	cancel()
 	http.DefaultClient.CloseIdleConnections()
 	srv.CloseClientConnections()
-	until(t, "the end of its goroutines", func() bool { return runtime.NumGoroutine() <= before+2 })
+	until(t, "the end of the last viewer", func() bool { s.live.mu.Lock(); defer s.live.mu.Unlock(); return s.live.stop == nil })
+	until(t, "the end of its goroutines", func() bool { return runtime.NumGoroutine() <= before+1 }) // one accepts connections
 	asked := f.calls.Load()
 	for range 20 { // the clock of answers goes on, so memory cannot hide a question
 		f.now.Add(60)
@@ -208,7 +210,7 @@ func (p pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"}
 func TestSlowViewerIsLetGo(t *testing.T) {
 	f := newFake(3)
 	o, _ := quick(f, nil)
-	o.patience = 200 * time.Millisecond
+	o.patience = 5 * time.Second // the quick one is never held up for so long
 	s := build(o)
 	server := NewServer(s.handler())
 	l := pipes{make(chan net.Conn)}
@@ -226,22 +228,20 @@ func TestSlowViewerIsLetGo(t *testing.T) {
 		return lines
 	}
 	viewers := func() int { s.live.mu.Lock(); defer s.live.mu.Unlock(); return s.live.viewers }
-	open() // and never read
 	quickOne := open()
-	until(t, "two viewers", func() bool { return viewers() == 2 })
-	for frames := 0; frames < 20; f.now.Add(7) {
-		if !quickOne.Scan() {
-			t.Fatalf("only %d frames beside a viewer that stands still: %v", frames, quickOne.Err())
-		}
-		if strings.Contains(quickOne.Text(), "event: frame") {
-			frames++
-		}
-	}
+	var frames atomic.Int64
 	go func() {
 		for quickOne.Scan() {
 			f.now.Add(7)
+			if strings.Contains(quickOne.Text(), "event: frame") {
+				frames.Add(1)
+			}
 		}
 	}()
+	open() // and never read
+	until(t, "two viewers", func() bool { return viewers() == 2 })
+	from := frames.Load()
+	until(t, "twenty frames beside a viewer that stands still", func() bool { return frames.Load() >= from+20 })
 	until(t, "the slow one's end", func() bool { return viewers() == 1 })
 }
 

@@ -21,7 +21,8 @@ const (
 	// probeAfter and probeCap are the pauses between probes of a Redis that is away.
 	probeAfter = 100 * time.Millisecond
 	probeCap   = time.Second
-	// probeTime bounds a probe: nobody waits for it.
+	// probeTime bounds a probe, and so does Options.Timeout where that is longer:
+	// nobody waits for it.
 	probeTime = time.Second
 	// saltFor is how long Redis keeps a salt that no gateway asks for any more.
 	saltFor = 30 * 24 * time.Hour
@@ -182,7 +183,9 @@ func (f *Fleet) watch() {
 // probe is the pulse: alive, salt, scripts, limits of upstreams. It decides
 // whether Redis can be asked.
 func (f *Fleet) probe() {
-	ctx, cancel := context.WithTimeout(f.ended, probeTime)
+	f.pulses.Lock()
+	defer f.pulses.Unlock()
+	ctx, cancel := context.WithTimeout(f.ended, max(probeTime, f.opts.Timeout))
 	defer cancel()
 	p := f.rdb.Pipeline()
 	down := !f.Up()

@@ -80,6 +80,8 @@ type Fleet struct {
 	end            context.CancelFunc
 	ending         sync.WaitGroup
 	rests, started atomic.Bool
+	heard          atomic.Int64
+	pulses         sync.Mutex // held while one is under way
 }
 
 var _ ingest.Fleet = (*Fleet)(nil)
@@ -166,6 +168,8 @@ func random() string {
 // when it is back: call it before what waits is saved. Close afterwards.
 func (f *Fleet) Rest() {
 	f.rests.Store(true)
+	f.pulses.Lock() // one that is under way would say afterwards that it is alive
+	defer f.pulses.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), f.opts.Timeout)
 	defer cancel()
 	pipe := f.rdb.Pipeline()

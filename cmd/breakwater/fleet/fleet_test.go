@@ -27,7 +27,7 @@ const patience = 30 * time.Second
 // join is one gateway of a fleet, which Redis answers.
 func join(t *testing.T, s *redistest.Server, change ...func(*Options)) *Fleet {
 	t.Helper()
-	o := Options{URL: s.URL(), Timeout: 2 * time.Second, Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel)}
+	o := Options{URL: s.URL(), Timeout: patience, Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel)}
 	for _, c := range change {
 		c(&o)
 	}

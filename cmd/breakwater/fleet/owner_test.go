@@ -112,7 +112,7 @@ func TestAnnouncedLimits(t *testing.T) {
 // that were asked, and no key is left without an end or outside the prefix.
 func FuzzKeys(f *testing.F) {
 	s := redistest.Start(f)
-	fleet, err := New(Options{URL: s.URL(), Timeout: 5 * time.Second})
+	fleet, err := New(Options{URL: s.URL(), Timeout: patience})
 	if err != nil {
 		f.Fatal(err)
 	}

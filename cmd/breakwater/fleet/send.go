@@ -266,5 +266,5 @@ func (f *Fleet) flush() {
 	_, _ = f.do(f.opts.Timeout, func(ctx context.Context, p redis.Pipeliner) redis.Cmder { return p.Ping(ctx) })
 }
 
-// Waiting is how many calls have not been sent yet.
-func (f *Fleet) Waiting() int { return len(f.calls) + len(f.later) }
+// Heard is how many messages of other gateways Options.Message has taken.
+func (f *Fleet) Heard() int64 { return f.heard.Load() }

@@ -59,10 +59,9 @@ func TestStormIsSummedUpOnce(t *testing.T) {
 	s := redistest.Start(t)
 	a, b := join(t, s), join(t, s)
 	for i := range 30 {
-		ask(t, []*Fleet{a, b}[i%2], stormIn("fp", 5, 10, 300*time.Millisecond))
+		ask(t, []*Fleet{a, b}[i%2], stormIn("fp", 5, 10, time.Hour))
 	}
-	var got []ingest.EndedStorm
-	until(t, "the storm is over", func() bool {
+	ended := func() (got []ingest.EndedStorm) {
 		for _, f := range []*Fleet{a, b} {
 			list, err := f.Ended(t.Context())
 			if err != nil {
@@ -70,8 +69,21 @@ func TestStormIsSummedUpOnce(t *testing.T) {
 			}
 			got = append(got, list...)
 		}
-		return len(got) > 0
-	})
+		return got
+	}
+	if got := ended(); len(got) != 0 {
+		t.Fatalf("summed up while it runs: %+v", got)
+	}
+	// The hour is over.
+	hash := "breakwater:storm:fp"
+	ref := a.rdb.HGet(t.Context(), hash, "r").Val()
+	if left := time.Until(time.UnixMilli(int64(a.rdb.ZScore(t.Context(), "breakwater:storms", ref).Val()))); left < 50*time.Minute || left > time.Hour {
+		t.Errorf("it ends in %s, want an hour after the last one that was suppressed", left)
+	}
+	past := time.Now().Add(-time.Hour - time.Second).UnixMilli()
+	a.rdb.HSet(t.Context(), hash, "w", past, "l", past)
+	a.rdb.ZAdd(t.Context(), "breakwater:storms", zNow(ref))
+	got := ended()
 	if len(got) != 1 {
 		t.Fatalf("%d summaries", len(got))
 	}
@@ -92,7 +104,7 @@ func TestStormIsSummedUpOnce(t *testing.T) {
 		t.Errorf("after it was told: %+v %v", list, err)
 	}
 	// The next event of the fingerprint begins anew, and tells what was left.
-	if n := ask(t, a, stormIn("fp", 5, 10, 300*time.Millisecond))[0]; !n.Passed || n.Count != 1 || n.Since != 5 {
+	if n := ask(t, a, stormIn("fp", 5, 10, time.Hour))[0]; !n.Passed || n.Count != 1 || n.Since != 5 {
 		t.Errorf("the next one: %+v, want the first of a window, 5 suppressed before it", n)
 	}
 }

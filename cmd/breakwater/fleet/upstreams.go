@@ -72,6 +72,7 @@ func (f *Fleet) listen() {
 				return
 			case m.Channel == own && f.opts.Message != nil:
 				f.opts.Message([]byte(m.Payload))
+				f.heard.Add(1)
 			case m.Channel != own:
 				f.askLimits()
 			}

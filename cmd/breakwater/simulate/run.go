@@ -212,7 +212,9 @@ func unread(resp *http.Response) bool {
 }
 
 // settle waits until nothing of the project is on its way any more: the spool
-// is as it was, or has not moved for a while (held, or its upstream is away).
+// is as it was, or has not moved for a while (held, or its upstream is away). It
+// then reads once more: one scrape reads its numbers one after the other, and the
+// last item may have ended in between.
 func (s *sender) settle(ctx context.Context, before counts, took time.Duration) (counts, error) {
 	const still = 5 * time.Second
 	deadline := s.o.Now().Add(s.o.Wait)
@@ -228,7 +230,7 @@ func (s *sender) settle(ctx context.Context, before counts, took time.Duration) 
 		}
 		now := s.o.Now()
 		if waiting <= 0 || now.After(deadline) || now.Sub(moved) > still {
-			return after, nil
+			return scrape(ctx, s.o)
 		}
 		if s.o.Progress != nil {
 			p := s.sums.progress("waiting for deliveries", took)
