@@ -6,8 +6,8 @@ export default defineConfig({
   testDir: 'specs',
   workers: 1,
   retries: 0,
-  timeout: 120_000,
-  expect: {timeout: 30_000},
+  timeout: 300_000, // a machine that does other things, too, may stand still for a while
+  expect: {timeout: 60_000},
   reporter: process.env['CI'] ? [['list']] : [['list']],
   outputDir: 'test-results',
   use: {

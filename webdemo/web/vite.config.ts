@@ -13,5 +13,5 @@ export default defineConfig({
   },
   // For `npm run dev` beside a gateway on its usual addresses.
   server: {proxy: Object.fromEntries(['/demo/config.json', '/demo/scrub', '/api', '/metrics'].map((path) => [path, 'http://127.0.0.1:8081']))},
-  test: {environment: 'happy-dom', include: ['test/**/*.test.{ts,tsx}']},
+  test: {environment: 'happy-dom', include: ['test/**/*.test.{ts,tsx}'], testTimeout: 60_000, hookTimeout: 60_000}, // for a machine that has more to do
 });

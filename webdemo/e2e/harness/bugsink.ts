@@ -45,7 +45,7 @@ export class Bugsink {
   }
 
   /** The stored event with that id (32 hexadecimal digits), when it is there. */
-  event(id: string, within = 60_000): Promise<StoredEvent> {
+  event(id: string, within = 120_000): Promise<StoredEvent> {
     return until(`Bugsink has event ${id}`, async () => {
       const issues = await this.ask<{results: {id: string; last_seen: string}[]}>('/issues/?project=1&sort=last_seen&order=desc');
       for (const issue of issues.results) {

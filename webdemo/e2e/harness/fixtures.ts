@@ -48,7 +48,7 @@ export class Demo {
   }
 
   /** Waits for a scenario's end. It must pass, as its card says. */
-  async passed(id: string, within = 100_000): Promise<Result> {
+  async passed(id: string, within = 200_000): Promise<Result> {
     await this.page.waitForFunction((id) => ['passed', 'failed'].includes((window as any).demo.results[id]?.state), id, {timeout: within});
     const result = (await this.page.evaluate((id) => (window as any).demo.results[id], id)) as Result;
     expect(result.state, JSON.stringify(result.steps, null, 1)).toBe('passed');
@@ -84,7 +84,7 @@ export const test = base.extend<{demo: Demo; balanced: void}, {stack: Stack}>({
       await bugsink?.stop();
       await recorder.stop();
     },
-    {scope: 'worker', timeout: 180_000},
+    {scope: 'worker', timeout: 600_000},
   ],
   demo: async ({page, stack}, use) => {
     await use(await new Demo(page, stack.gateway).open());

@@ -102,6 +102,6 @@ ${this.options.project ?? ''}`, {mode: 0o600});
   }
 
   balanced(): Promise<true> {
-    return until('the ledger is closed', async () => ((await this.ledger()) === 0 ? true : undefined), 20_000);
+    return until('the ledger is closed', async () => ((await this.ledger()) === 0 ? true : undefined), 60_000);
   }
 }

@@ -53,9 +53,9 @@ export class Process {
     child.once('error', () => (over = true));
     await until(`${this.name} answers`, async () => {
       if (over) throw new Error(`${this.name} ended:\n${this.said.join('').slice(-3000)}`);
-      const answer = await fetch(url, {signal: AbortSignal.timeout(2000), redirect: 'manual'});
+      const answer = await fetch(url, {signal: AbortSignal.timeout(10_000), redirect: 'manual'});
       return answer.status < 500 ? true : undefined;
-    });
+    }, 120_000);
   }
 
   /** kill -9. */

@@ -36,8 +36,9 @@ export class Recorder {
 
   /** Nobody listens any more, until `start`. */
   async stop(): Promise<void> {
-    this.server?.closeAllConnections();
-    await new Promise<void>((done) => (this.server ? this.server.close(() => done()) : done()));
+    const ended = new Promise<void>((done) => (this.server ? this.server.close(() => done()) : done()));
+    this.server?.closeAllConnections(); // after that, or one more might come in between
+    await ended;
   }
 
   get dsn(): string {

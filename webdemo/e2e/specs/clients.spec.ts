@@ -36,7 +36,7 @@ test('CORS: a page of another origin may send and read, one that is not allowed 
     const answer = page.waitForResponse((r) => r.url().includes('/envelope/') && r.request().method() === 'POST' && r.status() === 403);
     await page.evaluate(() => (window as any).fail('from nowhere'));
     expect((await answer).headers()['access-control-allow-origin']).toBe('*');
-    expect(await strict.metric('breakwater_items_outcome_total', {outcome: 'unauthorized', reason: 'cors'})).toBeGreaterThan(0);
+    await expect.poll(() => strict.metric('breakwater_items_outcome_total', {outcome: 'unauthorized', reason: 'cors'})).toBeGreaterThan(0);
   } finally {
     s.close();
     refused.close();
@@ -91,7 +91,7 @@ test('a phone: the demo page works, and the device of its vitals is mobile', asy
       Object.defineProperty(document, 'visibilityState', {value: 'hidden'});
       document.dispatchEvent(new Event('visibilitychange', {bubbles: true}));
     });
-    await expect.poll(() => stack.gateway.metric('web_vitals_ratings_total', {device: 'mobile', environment: 'demo'}), {timeout: 60_000}).toBeGreaterThan(before);
+    await expect.poll(() => stack.gateway.metric('web_vitals_ratings_total', {device: 'mobile', environment: 'demo'}), {timeout: 120_000}).toBeGreaterThan(before);
   } finally {
     await context.close();
   }

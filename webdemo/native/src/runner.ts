@@ -65,13 +65,13 @@ export async function run(scenario: Scenario, running: Running, changed: (result
       }
     },
     arrives: (id) => ctx.step('The SDK sends it', async () => {
-      for (let i = 0; i < 200; i++) {
+      for (let i = 0; i < 600; i++) {
         const sent = seen.find((s) => s.id === id);
         if (sent && sent.status !== undefined && sent.status !== 200) throw new Error(`the gateway answered ${sent.status}`);
         if (sent) return sent;
         await sleep(100);
       }
-      throw new Error('no answer within 20 s');
+      throw new Error('no answer within a minute');
     }, (sent) => (sent.status === 200 ? 'answered 200: it is on disk' : 'handed to the native SDK')).then(() => {}),
     taken: () => ctx.step('The gateway takes it', async () => {
       for (let i = 0; i < 100; i++) {

@@ -6,7 +6,7 @@ import {sleep, type Context, type Scenario} from './runner';
 /** The id of the next event whose message has the word. */
 function idOf(word: string): Promise<string> {
   return new Promise((done, failed) => {
-    const timer = setTimeout(() => failed(new Error('the SDK saw nothing within 10 s')), 10_000);
+    const timer = setTimeout(() => failed(new Error('the SDK saw nothing within 30 s')), 30_000);
     const end = Sentry.getClient()?.on('beforeSendEvent', (event) => {
       if (!JSON.stringify(event.exception ?? '').includes(word)) return;
       clearTimeout(timer);
@@ -111,7 +111,7 @@ export const scenarios: readonly Scenario[] = [
       });
       await ctx.step('The trace is made', async () => {
         await Sentry.startSpan({name: 'Cart', op: 'navigation', forceTransaction: true}, () => sleep(50));
-        for (let i = 0; i < 50 && !id; i++) await sleep(100);
+        for (let i = 0; i < 300 && !id; i++) await sleep(100);
         if (!id) throw new Error('the SDK made no transaction');
       });
       end?.();

@@ -165,8 +165,8 @@ export async function run(
         throw error;
       }
     },
-    sent: (fits, within = 20 * SECOND) => shared.requests.next((s) => s.at >= since && fits(s), within, 'the request'),
-    line: (fits, within = 20 * SECOND) => shared.door.next((l) => l.seenAt >= since && fits(l), within, 'word from the gateway'),
+    sent: (fits, within = 60 * SECOND) => shared.requests.next((s) => s.at >= since && fits(s), within, 'the request'),
+    line: (fits, within = 60 * SECOND) => shared.door.next((l) => l.seenAt >= since && fits(l), within, 'word from the gateway'),
     lines: () => shared.door.list().filter((l) => l.seenAt >= since),
     async arrives(eventID) {
       const id = await ctx.step('The SDK sends it', async () => {

@@ -95,7 +95,7 @@ export const burst: Scenario = {
     }, () => '120 errors, one cause');
     const mine = () => ctx.lines().filter((l) => l.event_id !== undefined && ids.has(l.event_id) && l.category === 'error');
     await ctx.step('Every one of them has an outcome', async () => {
-      for (let i = 0; i < 100 && mine().length < 120; i++) await sleep(200);
+      for (let i = 0; i < 300 && mine().length < 120; i++) await sleep(200);
       const list = mine();
       if (list.length < 120) throw new Error(`only ${list.length} of 120 were heard of`);
       const accepted = list.filter((l) => l.outcome === 'accepted').length;

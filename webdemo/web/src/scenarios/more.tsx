@@ -133,7 +133,7 @@ export const pii: Scenario = {
       const left = ['card', 'iban', 'password', 'token'].filter((name) => v[name] && text.includes(v[name]));
       if (left.length) throw new Error(`still there: ${left.join(', ')}`);
     });
-    await ctx.step('The gateway counts what it took from the real one', () => ctx.metrics((now) => before(now) || undefined, 20_000), (n) => `${n} more in breakwater_scrubbed_total`);
+    await ctx.step('The gateway counts what it took from the real one', () => ctx.metrics((now) => before(now) || undefined, 60_000), (n) => `${n} more in breakwater_scrubbed_total`);
   },
 };
 
@@ -182,7 +182,7 @@ export const badRelease: Scenario = {
       () => ctx.metrics((now) => {
         if (versions.some((v) => count(now, v, 'started') < 6) || count(now, '1.4.2', 'errored') < 3) return undefined;
         return versions.map((v) => 1 - count(now, v, 'errored') / count(now, v, 'started'));
-      }, 30_000),
+      }, 60_000),
       () => 'from what the stock SDK sends about sessions',
     );
     ctx.fact('error_free', shares);
