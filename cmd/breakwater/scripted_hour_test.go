@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,7 +47,15 @@ projects:
 // goes away and the spool grows.
 func playHour(t *testing.T) *hour {
 	t.Helper()
-	up := startUpstream(t, relaytest.Options{})
+	var slow atomic.Bool
+	posted := make(chan struct{})
+	up := startUpstream(t, relaytest.Options{Decide: func(*relaytest.Request) relaytest.Step {
+		if slow.Load() {
+			<-posted
+			return relaytest.Status(429, "X-Sentry-Rate-Limits", "3600:attachment:organization")
+		}
+		return relaytest.Step{}
+	}})
 	g := newGateway(t, strings.NewReplacer("DSN", up.DSN("5"), "REDIS", redistest.Start(t).URL()).Replace(hourConfig)).start()
 	h := &hour{}
 	client := &http.Client{Transport: &http.Transport{}} // its connection is open whenever the gateway is looked at
@@ -55,25 +64,21 @@ func playHour(t *testing.T) *hour {
 	for i := range minutes {
 		switch i {
 		case 10:
-			// A slow upstream lets attachments pile up; it wants none for an hour, and
-			// says so to the first that it answers.
-			eventually(t, time.Minute, g.emptySpool)
-			up.Always(relaytest.Step{Delay: 200 * time.Millisecond})
-			limited := relaytest.Status(429, "X-Sentry-Rate-Limits", "3600:attachment:organization")
-			limited.Delay = 200 * time.Millisecond
-			up.Script(limited)
+			// A slow upstream lets attachments pile up; then it wants none for an hour.
+			slow.Store(true)
 			for n := range 30 {
 				if status, body := post(t, g.envelopeURL(), "{}\n{\"type\":\"attachment\",\"length\":5,\"filename\":\"a.txt\"}\nhello"); status != http.StatusOK {
 					t.Fatalf("attachment %d was answered %d %s", n, status, body)
 				}
 			}
+			close(posted)
 			eventually(t, time.Minute, func() error {
 				if sumSeries(g.scrape(), "breakwater_relay_upstream_limited_until_seconds{") == 0 {
 					return errors.New("the upstream's limit is not known yet")
 				}
 				return nil
 			})
-			up.Relent()
+			slow.Store(false)
 		case 20, 30:
 			up.Script(relaytest.Status(400))
 		case 50:
@@ -221,40 +226,57 @@ func (g *gateway) families() []*dto.MetricFamily {
 
 // serve answers scrape after scrape with the next minute's state, its time in
 // the past, so that after sixty of them the hour ends now; from then on with
-// the last one.
+// the last one. A minute that a busy machine made late is served once more:
+// Prometheus closes the connection of a scrape that it gave up, and keeps one
+// whose answer it has read.
 func (h *hour) serve(t *testing.T) (addr string, played func() error) {
 	t.Helper()
 	var mu sync.Mutex
-	next, began := 0, time.Now()
+	next, began, before := 0, time.Now(), ""
+	bodies := map[int][]byte{} // of minutes, by their number
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
-		state, at := h.states[min(next, len(h.states)-1)], began.Add(time.Duration(next-len(h.states)+1)*time.Minute)
-		if next++; at.After(time.Now()) {
-			at = time.Now()
+		if r.RemoteAddr == before {
+			next++
 		}
+		before = r.RemoteAddr
 		format := expfmt.NegotiateAccept(r.Header, expfmt.DefaultAcceptedFormats()...)
 		w.Header().Set("Content-Type", string(format))
-		var body bytes.Buffer
-		enc := expfmt.NewEncoder(&body, format)
-		millis := at.UnixMilli()
-		for _, f := range state {
-			for _, m := range f.Metric {
-				m.TimestampMs = &millis
+		body := bodies[next]
+		if body == nil {
+			at := began.Add(time.Duration(next-len(h.states)+1) * time.Minute)
+			if at.After(time.Now()) {
+				at = time.Now()
 			}
-			if err := enc.Encode(f); err != nil {
-				t.Error(err)
-			}
+			body = encodeAt(t, h.states[min(next, len(h.states)-1)], format, at)
+			bodies[next] = body
 		}
-		_, _ = w.Write(body.Bytes())
+		_, _ = w.Write(body)
 	}))
 	t.Cleanup(srv.Close)
 	return strings.TrimPrefix(srv.URL, "http://"), func() error {
 		mu.Lock()
 		defer mu.Unlock()
-		if next <= len(h.states) {
+		if next < len(h.states) {
 			return fmt.Errorf("%d of %d minutes were scraped", next, len(h.states))
 		}
 		return nil
 	}
+}
+
+// encodeAt is a scrape whose samples have a time.
+func encodeAt(t *testing.T, state []*dto.MetricFamily, format expfmt.Format, at time.Time) []byte {
+	var body bytes.Buffer
+	enc := expfmt.NewEncoder(&body, format)
+	millis := at.UnixMilli()
+	for _, f := range state {
+		for _, m := range f.Metric {
+			m.TimestampMs = &millis
+		}
+		if err := enc.Encode(f); err != nil {
+			t.Error(err)
+		}
+	}
+	return body.Bytes()
 }
