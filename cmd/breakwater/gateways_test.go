@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -97,6 +98,44 @@ func (b *balancer) add(gs ...*gateway) {
 	}
 	b.mu.Unlock()
 	b.look()
+}
+
+// metricOf is the value of one series, or the sum of all that begin so.
+func metricOf(t *testing.T, g *gateway, series string) (sum float64) {
+	t.Helper()
+	for line := range strings.Lines(g.scrape()) {
+		if rest, ok := strings.CutPrefix(line, series); ok && !strings.HasPrefix(line, "#") {
+			fields := strings.Fields(rest)
+			v, err := strconv.ParseFloat(fields[len(fields)-1], 64)
+			if err != nil {
+				t.Fatalf("%s: %v", line, err)
+			}
+			sum += v
+		}
+	}
+	return sum
+}
+
+// balanced closes the books of a gateway.
+func balanced(t *testing.T, gs ...*gateway) {
+	t.Helper()
+	for _, g := range gs {
+		eventually(t, 30*time.Second, func() error {
+			in := metricOf(t, g, "breakwater_items_received_total{") + metricOf(t, g, "breakwater_items_recovered{") + metricOf(t, g, "breakwater_items_requeued_total{")
+			ended := metricOf(t, g, "breakwater_items_outcome_total{")
+			for line := range strings.Lines(g.scrape()) {
+				if strings.HasPrefix(line, "breakwater_items_outcome_total{") && strings.Contains(line, `outcome="accepted"`) {
+					fields := strings.Fields(line)
+					v, _ := strconv.ParseFloat(fields[len(fields)-1], 64) // parsed above
+					ended -= v
+				}
+			}
+			if out := ended + metricOf(t, g, "breakwater_items_in_spool{"); in != out {
+				return fmt.Errorf("%v came in, %v ended or are in the spool", in, out)
+			}
+			return nil
+		})
+	}
 }
 
 // Two gateways of one version are replaced by two of the next, one by one,
