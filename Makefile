@@ -72,7 +72,7 @@ test: deps ## install what is missing, then every test (about 10 minutes on 2 co
 
 .PHONY: stack
 stack: ## hold the Kubernetes manifests, the compose file of several gateways and the systemd unit to what they are meant for
-	cd $(WEB)/stack/verify && go vet ./... && go test ./...
+	cd $(WEB)/stack/verify && go vet ./... && go test -timeout 18m ./...
 
 .PHONY: rules
 rules: ## write the rules and dashboards of this version into webdemo/stack, for Compose and for Kubernetes
