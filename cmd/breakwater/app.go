@@ -128,7 +128,7 @@ func newApp(ctx context.Context, path string, cfg *config.Config, env config.Loo
 	}
 
 	// Who decides with us.
-	if err = a.newFleet(cfg, env); err != nil {
+	if err = a.newFleet(cfg, env); err != nil { //nolint:contextcheck // the script is read from the library, nothing is asked
 		return a, err
 	}
 
@@ -150,7 +150,7 @@ func newApp(ctx context.Context, path string, cfg *config.Config, env config.Loo
 	if err != nil {
 		return a, err
 	}
-	a.edge, err = ingest.New(ingest.Options{
+	a.edge, err = ingest.New(ingest.Options{ //nolint:contextcheck // what it reads later belongs to requests, not to the start
 		Settings: settings, Projects: a.projects, Auth: auth.Auth{}, Sink: spooler{a.spool}, Spiller: spooler{a.spool},
 		Ledger: a.ledger, Recorder: a.canaries.recorder(a.vitals), Canaries: a.canaries.Canaries, Parts: a.parts, Schemas: schemas.Files, Watcher: a.watcher,
 		Ready: func() bool { return a.ready() == nil }, Logger: log.With().Str("part", "ingest").Logger(),
@@ -161,7 +161,7 @@ func newApp(ctx context.Context, path string, cfg *config.Config, env config.Loo
 	}
 	a.reloader = config.NewReloader(path, env, cfg, a.apply, a.now, a.registry)
 	a.inside = a.console()
-	if err = a.apply(cfg); err == nil && a.fleet != nil {
+	if err = a.apply(cfg); err == nil && a.fleet != nil { //nolint:contextcheck // what begins here ends with stop, not with the start
 		a.fleet.Start()
 	}
 	return a, err
