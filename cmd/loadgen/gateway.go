@@ -12,6 +12,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"breakwater/relay/relaytest"
 )
 
 // gateway is a breakwater process under test, with a configuration that turns
@@ -108,13 +110,11 @@ func (g *gateway) dataDir() string {
 
 func (g *gateway) spoolDir() string { return filepath.Join(g.dataDir(), "spool") }
 
+// freeAddr is an address that nobody else gets while loadgen runs: gateways are
+// killed and started again there.
 func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	addr, _, err := relaytest.HoldAddress()
+	return addr, err
 }
 
 // untilListening waits for a server to take connections.
