@@ -325,9 +325,12 @@ func TestUnsyncedServerStopsTheStart(t *testing.T) {
 	}
 	g.write(onStream(oneProject, cluster, ", allow_unsynced: true"))
 	g.start()
-	if !strings.Contains(g.stdout.String(), `"key":"spool.jetstream.allow_unsynced"`) {
-		t.Errorf("started without a warning: %s", g.stdout.String())
-	}
+	eventually(t, time.Minute, func() error { // it warns when it serves already
+		if text := g.stdout.String(); !strings.Contains(text, `"key":"spool.jetstream.allow_unsynced"`) {
+			return fmt.Errorf("started without a warning: %s", text)
+		}
+		return nil
+	})
 	if err := g.stop(); err != nil {
 		t.Error(err)
 	}
