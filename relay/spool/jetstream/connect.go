@@ -97,6 +97,9 @@ func pause(ctx context.Context, d time.Duration) bool {
 type UnsyncedError struct {
 	Monitor string // the address asked, "" when none was given
 	Why     string
+	// Unanswered says that too few servers can be asked for now: they may be
+	// starting, too.
+	Unanswered bool
 }
 
 func (e *UnsyncedError) Error() string {
@@ -134,7 +137,7 @@ func (s *Spool) checkSync(ctx context.Context) (silent []string, err error) {
 	for _, url := range s.cfg.Monitors {
 		st, err := askMonitor(ctx, url)
 		if err != nil {
-			silent, last = append(silent, url), &UnsyncedError{Monitor: url, Why: "a server cannot be asked: " + err.Error()}
+			silent, last = append(silent, url), &UnsyncedError{Monitor: url, Why: "a server cannot be asked: " + err.Error(), Unanswered: true}
 			continue
 		}
 		if err := st.unsynced(url); err != nil {
@@ -150,6 +153,23 @@ func (s *Spool) checkSync(ctx context.Context) (silent []string, err error) {
 		return nil, last
 	}
 	return silent, nil
+}
+
+// untilAsked is checkSync, again and again while too few servers answer: those of a
+// cluster that was just started come one after the other. Who opens all the same
+// does not wait.
+func (s *Spool) untilAsked(ctx context.Context) (silent []string, err error) {
+	for {
+		silent, err = s.checkSync(ctx)
+		var un *UnsyncedError
+		if s.cfg.AllowUnsynced || !errors.As(err, &un) || !un.Unanswered {
+			return silent, err
+		}
+		s.waits.Load().tell(err)
+		if !pause(ctx, 250*time.Millisecond) {
+			return silent, err
+		}
+	}
 }
 
 func (st *serverState) unsynced(url string) error {

@@ -5,6 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"github.com/rs/zerolog"
 
 	"breakwater/relay/spool"
 	"breakwater/relay/spool/jetstream/natstest"
@@ -41,25 +46,28 @@ func claimOf(t *testing.T, s *Spool, dst spool.Destination) spool.Claim {
 	return c
 }
 
-// A server that does not sync is refused, and so is one that nobody can ask;
-// the override opens all the same.
+// A server that does not sync is refused at once, and one that nobody can ask when
+// there was time enough; the override opens all the same.
 func TestUnsyncedServersAreRefused(t *testing.T) {
 	c := natstest.Start(t, natstest.Options{SyncInterval: "2m"})
 	synced := natstest.Start(t, natstest.Options{})
 	for name, tc := range map[string]struct {
 		cluster  *natstest.Cluster
 		monitors []string
+		patience time.Duration
 		why      string
 	}{
-		"it does not sync":    {c, c.Monitors(), "syncs every 2m0s; set sync_interval: always"},
-		"no monitoring":       {synced, nil, "no monitoring address is given"},
-		"nobody answers":      {synced, []string{"http://127.0.0.1:1"}, "cannot be asked"},
-		"one that is no NATS": {synced, []string{strings.Replace(synced.NodeURL(0), "nats", "http", 1)}, "cannot be asked"},
+		"it does not sync":    {c, c.Monitors(), time.Minute, "syncs every 2m0s; set sync_interval: always"},
+		"no monitoring":       {synced, nil, time.Minute, "no monitoring address is given"},
+		"nobody answers":      {synced, []string{"http://127.0.0.1:1"}, 3 * time.Second, "cannot be asked"},
+		"one that is no NATS": {synced, []string{strings.Replace(synced.NodeURL(0), "nats", "http", 1)}, 3 * time.Second, "cannot be asked"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := contractConfig(tc.cluster, newPlace(), spooltest.Options{MaxSize: 1 << 20})
 			cfg.Monitors = tc.monitors
-			_, err := Open(t.Context(), cfg)
+			ctx, cancel := context.WithTimeout(t.Context(), tc.patience)
+			defer cancel()
+			_, err := Open(ctx, cfg)
 			var un *UnsyncedError
 			if !errors.As(err, &un) || !strings.Contains(err.Error(), tc.why) || !strings.Contains(err.Error(), "power cut") {
 				t.Fatalf("opened with %v, want a refusal with %q", err, tc.why)
@@ -88,6 +96,38 @@ func TestMonitorsOfACluster(t *testing.T) {
 	c.Kill(2)
 	if _, err := s.checkSync(t.Context()); err == nil {
 		t.Fatal("two of three are down, and nobody minds")
+	}
+}
+
+// A start waits for servers that cannot be asked yet, as those of a cluster that was
+// just started, and says so; one that may open all the same does not wait.
+func TestOpenWaitsForWhoCanBeAsked(t *testing.T) {
+	c := natstest.Start(t, natstest.Options{})
+	real, err := url.Parse(c.Monitors()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	monitor, asked := httputil.NewSingleHostReverseProxy(real), 0
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // one question at a time
+		if asked++; asked <= 3 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		monitor.ServeHTTP(w, r)
+	}))
+	defer front.Close()
+	var said bytes.Buffer
+	cfg := contractConfig(c, newPlace(), spooltest.Options{MaxSize: 1 << 20})
+	cfg.Monitors, cfg.Logger = []string{front.URL}, zerolog.New(&said)
+	if err := mustOpen(t, cfg).Close(); err != nil {
+		t.Fatal(err)
+	}
+	if asked != 4 || strings.Count(said.String(), "waiting for the servers of the stream") != 1 || !strings.Contains(said.String(), "503") {
+		t.Errorf("asked %d times, and told\n%s", asked, said.String())
+	}
+	asked, cfg.AllowUnsynced = 0, true
+	if err := mustOpen(t, cfg).Close(); err != nil || asked != 1 {
+		t.Errorf("asked %d times where nobody must: %v", asked, err)
 	}
 }
 

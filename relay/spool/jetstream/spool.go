@@ -164,7 +164,7 @@ func (s *Spool) open(ctx context.Context) (silent []string, err error) {
 	if err := s.dial(ctx); err != nil {
 		return nil, err
 	}
-	silent, err = s.checkSync(ctx)
+	silent, err = s.untilAsked(ctx)
 	if err != nil {
 		if !s.cfg.AllowUnsynced {
 			return nil, err
