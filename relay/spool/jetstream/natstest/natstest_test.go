@@ -21,13 +21,15 @@ func TestCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "x", Subjects: []string{"x"}, Replicas: 3})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := js.Publish(t.Context(), "x", []byte("kept")); err != nil {
-		t.Fatal(err)
-	}
+	var st jetstream.Stream
+	again(t, "making a stream", func() (err error) {
+		st, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "x", Subjects: []string{"x"}, Replicas: 3})
+		return err
+	})
+	again(t, "publishing", func() error {
+		_, err := js.Publish(t.Context(), "x", []byte("kept"))
+		return err
+	})
 	leader := c.Leader("x")
 	if leader < 0 {
 		t.Fatal("the stream has no leader")
@@ -37,14 +39,13 @@ func TestCluster(t *testing.T) {
 	if c.PID(leader) != 0 {
 		t.Fatal("the killed server lives")
 	}
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		if m, err := st.GetMsg(t.Context(), 1); err == nil && string(m.Data) == "kept" {
-			break
-		} else if time.Now().After(deadline) {
-			t.Fatalf("reading without the old leader: %v", err)
+	again(t, "reading without the old leader", func() error {
+		m, err := st.GetMsg(t.Context(), 1)
+		if err == nil && string(m.Data) != "kept" {
+			t.Fatalf("the message became %q", m.Data)
 		}
-	}
+		return err
+	})
 	if err := c.Restart(leader); err != nil {
 		t.Fatal(err)
 	}
@@ -57,4 +58,19 @@ func TestCluster(t *testing.T) {
 		t.Fatal("the restarted server is the old one")
 	}
 	c.Stop(leader)
+}
+
+// again repeats what a cluster may refuse or leave unanswered while its servers
+// get to know each other, at most for a minute.
+func again(t *testing.T, what string, do func() error) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		err := do()
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
 }
